@@ -91,7 +91,8 @@ export function parseCommandId(raw: unknown): CommandId {
 
 /** `g` + creation day (days since 1970, decimal) + `-` + 24 hex digits, or `a` + 32 hex digits. */
 export function parseUserId(raw: unknown): UserId {
-  if (typeof raw !== 'string' || !/^(g\d{1,6}-[0-9a-f]{24}|a[0-9a-f]{32})$/.test(raw)) throw invalid('user id')
+  if (typeof raw !== 'string' || !/^(g\d{1,6}-[0-9a-f]{24}|a[0-9a-f]{32})$/.test(raw))
+    throw invalid('user id')
   return raw as UserId
 }
 

@@ -1,0 +1,387 @@
+/**
+ * What the node needs from the world: types only. Production implements them in `store/`, `net/` and
+ * `system.ts`; the simulator implements them with virtual time, a seeded network and SQLite in memory,
+ * and runs the same replica (DESIGN.md section 10).
+ */
+import type {
+  AccountRecord,
+  CommandResult,
+  Contact,
+  MemberRecord,
+  OrderIntent,
+  OrderRecord,
+  OrderStatus,
+  Product,
+} from './commands.ts'
+import type { HardState, LogEntry, LogReader, RaftConfig, RaftMessage } from './core/raft/types.ts'
+import type {
+  CatalogVersionRecord,
+  GossipMessage,
+  GossipTopic,
+  GossipVerdict,
+  Hello,
+  HomeRecord,
+  PeerRequest,
+  PeerRequestKind,
+  PeerRequestOf,
+  PeerResponseOf,
+} from './messages.ts'
+import type {
+  CatalogVersion,
+  ClusterId,
+  CommandId,
+  Digest,
+  Handle,
+  LogIndex,
+  MemberId,
+  NodeName,
+  OrderId,
+  Sku,
+  Tag,
+  Term,
+  UserId,
+} from './ids.ts'
+
+// ---------------------------------------------------------------- time, chance, words
+
+/** Cancels a timer; calling it twice, or after the timer fired, does nothing. */
+export type CancelTimer = () => void
+
+export interface Clock {
+  /** Milliseconds that never go back, also while the wall clock jumps; fractions allowed. */
+  monotonicMs(): number
+  /** Milliseconds since 1970: for stamps and expiry, never for safety. */
+  wallMs(): number
+  /** Runs `callback` once after `delayMs`. An exception in it is a bug and ends the node. */
+  timer(delayMs: number, callback: () => void): CancelTimer
+  /** Runs `callback` after the input that is at hand now: one turn of the event loop (setImmediate). */
+  defer(callback: () => void): void
+}
+
+export interface Random {
+  /** Uniform in [0, 1). */
+  next(): number
+  bytes(count: number): Uint8Array
+}
+
+/** Structured log; levels as usual. Never given a secret, a token or personal data. */
+export interface Logger {
+  debug(data: object, message: string): void
+  info(data: object, message: string): void
+  warn(data: object, message: string): void
+  error(data: object, message: string): void
+}
+
+/** scrypt, off the event loop (node:crypto); the simulator has a quick stand-in. */
+export interface PasswordHasher {
+  hash(password: string): Promise<string>
+  verify(password: string, hash: string): Promise<boolean>
+}
+
+// ---------------------------------------------------------------- network
+
+/** `main`: consensus and short requests. `bulk`: carts in batches, catalog pulls, snapshots; never delays `main`. */
+export type Lane = 'main' | 'bulk'
+
+export type PeerInfo = { readonly id: MemberId; readonly hello: Hello }
+
+/** How a plain TCP connect to a member's port ended; only `refused` proves that nobody listens there. */
+export type ProbeResult = 'refused' | 'open' | 'unknown'
+
+export interface TransportHandlers {
+  /** A peer proved itself and its streams are open. Called again after each reconnection. */
+  peerConnected(peer: PeerInfo): void
+  /** The last connection to the peer closed. */
+  peerDisconnected(peer: MemberId): void
+  raft(from: MemberId, message: RaftMessage): void
+  /** Answers a request; a thrown Fault goes back to the peer, anything else is answered as `internal` and logged. */
+  request<K extends PeerRequestKind>(from: MemberId, request: PeerRequestOf<K>): Promise<PeerResponseOf<K>>
+  /** `from` is the author (signed), not the forwarder. */
+  gossip<T extends GossipTopic>(topic: T, message: GossipMessage<T>, from: MemberId): GossipVerdict
+  /** Is this peer's hello acceptable? A Fault's message is the reason that is logged and told. */
+  admit(peer: PeerInfo): void
+}
+
+export interface Transport {
+  /** Starts listening and dialling. The handlers are called from then on, never before. */
+  start(handlers: TransportHandlers): Promise<void>
+  stop(): Promise<void>
+  /** Members to be connected to, for ever, with jittered redials. Replaces the earlier list. */
+  setPeers(peers: readonly { readonly id: MemberId; readonly p2p: string }[]): void
+  /** Peers that are refused everywhere: connections closed, dials denied. */
+  setRemoved(removed: readonly MemberId[]): void
+  /** Dials an address whose peer id is not known yet (a joiner's `--join`); resolves with the peer once hello is through. */
+  dial(p2p: string, timeoutMs: number): Promise<PeerInfo>
+  connected(): readonly PeerInfo[]
+  /** What the next hellos say. */
+  setHello(hello: Omit<Hello, 'keyId' | 'proof' | 'protocol'>): void
+  /** Consensus messages: may be lost, never block, bounded per peer (dropped when the peer is slow). */
+  send(to: MemberId, message: RaftMessage): void
+  /**
+   * One request, one answer. Rejects with the peer's Fault, or with Fault `outcome-unknown` when there is no
+   * answer in time or the connection breaks after sending, or Fault `internal` when the peer is not connected
+   * (nothing was sent; `data.notSent` is true).
+   */
+  request<K extends PeerRequestKind>(
+    to: MemberId,
+    request: PeerRequestOf<K>,
+    options: { timeoutMs: number; lane?: Lane },
+  ): Promise<PeerResponseOf<K>>
+  /** Gossip to everybody who is connected; nothing is delivered later. */
+  publish<T extends GossipTopic>(topic: T, message: GossipMessage<T>): void
+  /** Plain TCP connect to a member's p2p port. */
+  probe(p2p: string): Promise<ProbeResult>
+}
+
+// ---------------------------------------------------------------- log.db
+
+export type Identity = {
+  readonly memberId: MemberId
+  /** Protobuf-encoded libp2p Ed25519 private key. */
+  readonly privateKey: Uint8Array
+  readonly clusterId: ClusterId | null
+  /** Starts of this node including this one; incremented on disk at open. */
+  readonly starts: number
+}
+
+/** `log.db`: identity, cluster id, term, vote, entries. All writes are on disk (synchronous=FULL) when they return. */
+export interface LogStore extends LogReader {
+  identity(): Identity
+  /** Sets the cluster id, once. */
+  setClusterId(clusterId: ClusterId): void
+  hardState(): HardState
+  /** One transaction: hard state, truncation from an index on, new entries. */
+  persist(write: {
+    hardState: HardState | null
+    truncateFrom: LogIndex | null
+    append: readonly LogEntry[]
+  }): void
+  /** Drops entries through `index`, which a snapshot or the applied state covers. */
+  compact(index: LogIndex, term: Term, config: RaftConfig): void
+  /** After an installed snapshot: no entries, the log starts after `index`. */
+  resetTo(index: LogIndex, term: Term, config: RaftConfig): void
+  /** Highest start counter and last (term, index) seen of each peer. */
+  peerStarts(peer: MemberId): { starts: number; lastTerm: Term; lastIndex: LogIndex } | null
+  setPeerStarts(peer: MemberId, seen: { starts: number; lastTerm: Term; lastIndex: LogIndex }): void
+  sizeBytes(): number
+  close(): void
+}
+
+// ---------------------------------------------------------------- shop.db
+
+export type ProductSort = 'relevance' | 'title' | 'price' | '-price' | 'newest'
+export type ProductQuery = {
+  /** Words to search; empty means all. */
+  q?: string
+  category?: string
+  tag?: string
+  vendor?: string
+  /** Absent: every status (administrators only). */
+  status?: 'active' | 'draft' | 'archived'
+  sort: ProductSort
+  limit: number
+  cursor?: string
+}
+/** `items` are the stored JSON texts of products, so that the hot path parses nothing. */
+export type ProductPage = { items: string[]; total: number; next: string | null }
+
+export type SkuInfo = {
+  sku: Sku
+  handle: Handle
+  title: string
+  variantTitle: string
+  image: string | null
+  price: number
+  status: 'active' | 'draft' | 'archived'
+}
+
+export type SoldNotice = {
+  index: LogIndex
+  user: UserId
+  order: OrderId
+  status: 'placed' | 'refused' | 'cancelled' | 'shipped'
+  reason: string | null
+  tags: Tag[]
+}
+
+export type CatalogState = { version: CatalogVersion; digest: Digest }
+export type AppliedState = { index: LogIndex; term: Term; config: RaftConfig }
+
+/** The tables that applying reads and writes, inside `ShopStore.transaction`. Deterministic: no clock, no chance. */
+export interface Tables {
+  currency(): string | null
+  setCurrency(currency: string): void
+
+  catalog(): CatalogState
+  setCatalog(state: CatalogState): void
+  product(handle: Handle): Product | null
+  /** Which product owns a SKU now. */
+  skuOwner(sku: Sku): Handle | null
+  /** Inserts or replaces a product with its variants, tags and search row. */
+  putProduct(product: Product): void
+  deleteProduct(handle: Handle): void
+  /** Keeps a version for broadcast and pull; drops the oldest beyond the store's bound. */
+  appendVersion(record: CatalogVersionRecord): void
+  sku(sku: Sku): SkuInfo | null
+
+  members(): MemberRecord[]
+  membersVersion(): LogIndex
+  setMembersVersion(version: LogIndex): void
+  putMember(member: MemberRecord): void
+  removeMember(id: MemberId): void
+  removedMembers(): MemberId[]
+
+  order(id: OrderId): OrderRecord | null
+  /** Order by entry tag sold, of one user. */
+  soldTo(user: UserId, tag: Tag): OrderId | null
+  insertSold(user: UserId, tag: Tag, order: OrderId): void
+  nextOrderNumber(): number
+  /** Inserts a decided order; contact and note go to rows of their own. */
+  insertOrder(order: OrderRecord, index: LogIndex, tags: readonly Tag[]): void
+  /** Status and history change; the notice watermark moves to `index`. */
+  updateOrder(order: OrderRecord, index: LogIndex): void
+  ordersDigest(): { count: number; digest: Digest }
+  setOrdersDigest(state: { count: number; digest: Digest }): void
+
+  account(id: UserId): AccountRecord | null
+  accountByEmail(email: string): AccountRecord | null
+  putAccount(account: AccountRecord): void
+  deleteAccount(id: UserId): void
+  /** Erases contact and note of all orders of a user. */
+  eraseContacts(user: UserId): void
+
+  result(id: CommandId): CommandResult | null
+  /** Keeps a result; drops the oldest beyond the store's bound (by log index, so the same everywhere). */
+  putResult(id: CommandId, index: LogIndex, result: CommandResult): void
+}
+
+export type OrderPageQuery = { user?: UserId; status?: OrderStatus; limit: number; cursor?: string }
+
+/** A consistent copy, readable in chunks until it is closed. */
+export interface SnapshotSource {
+  readonly sizeBytes: number
+  readonly applied: AppliedState
+  readonly catalog: CatalogState
+  readonly membersVersion: LogIndex
+  read(offset: number, sizeBytesMax: number): Uint8Array
+  close(): void
+}
+
+/** Collects chunks; nothing is visible before `install`, which is all or nothing. */
+export interface SnapshotSink {
+  write(bytes: Uint8Array): void
+  /** Checks the copy (integrity, cluster id, catalog not older than the own) and swaps it in. Throws Fault when refused. */
+  install(): void
+  abandon(): void
+}
+
+/** `shop.db`: what applying the log produces. */
+export interface ShopStore {
+  /** Runs `work` in one transaction; an exception rolls all of it back. */
+  transaction<T>(work: (tables: Tables) => T): T
+  /** Reads outside a transaction. */
+  readonly read: Tables
+  clusterId(): ClusterId | null
+  setClusterId(clusterId: ClusterId): void
+  applied(): AppliedState
+  /** Inside a transaction: records what has been applied from the log. */
+  setApplied(applied: AppliedState): void
+  /** Which feed the catalog follows: the log (voters, learners) or the broadcast (everybody else). */
+  feed(): 'log' | 'broadcast'
+  setFeed(feed: 'log' | 'broadcast'): void
+
+  productJson(handle: Handle): string | null
+  products(query: ProductQuery): ProductPage
+  categories(): { name: string; count: number }[]
+  /** All products in handle order, as stored JSON, for export and for recomputing the digest. */
+  allProducts(): Iterable<string>
+  /** Versions after `afterVersion` that are still held, oldest first, at least one if any; null when too old. */
+  versionsAfter(afterVersion: CatalogVersion, sizeBytesMax: number): CatalogVersionRecord[] | null
+
+  orders(query: OrderPageQuery): { items: OrderRecord[]; next: string | null }
+  /** Ids and lines of all orders for checks: `[id, number, status]` in id order. */
+  soldSince(afterIndex: LogIndex, limit: number): SoldNotice[]
+  /** Log index of the newest order decision. */
+  ordersIndex(): LogIndex
+
+  /** `full`: everything, for voters and learners. `catalog`: catalog and members only, never accounts or orders. */
+  snapshot(kind: 'full' | 'catalog'): SnapshotSource
+  receive(kind: 'full' | 'catalog'): SnapshotSink
+  sizeBytes(): number
+  close(): void
+}
+
+// ---------------------------------------------------------------- local.db
+
+export type CartRow = {
+  user: UserId
+  /** Full document state as crdt/ encodes it. */
+  state: Uint8Array
+  /** Content hash of `state`. */
+  hash: string
+  /** Content hash through which each member of the set is known to have it. */
+  delivered: { readonly [member: string]: string }
+  /** Content hash that the primary took and distributed last; null never. */
+  syncedHash: string | null
+  /** `set`: this node is in the user's server set. `passing`: kept as primary until the set has it. */
+  held: 'set' | 'passing'
+  updatedAtMs: number
+}
+
+export type SessionRow = {
+  user: UserId
+  record: HomeRecord
+  /** The set and home before the newest change of either: where an older copy may still be. */
+  previousMembers: MemberId[]
+  lastActiveAtMs: number
+}
+
+export type OutboxRow = {
+  order: OrderId
+  user: UserId
+  intent: OrderIntent
+  createdAtMs: number
+}
+
+/** `local.db`: carts, session records, revoked tokens, the order outbox. On disk when a write returns. */
+export interface LocalStore {
+  /** Runs `work` in one transaction: the group commit of many shoppers' writes. */
+  transaction<T>(work: () => T): T
+  clusterId(): ClusterId | null
+  setClusterId(clusterId: ClusterId): void
+
+  cart(user: UserId): CartRow | null
+  putCart(row: CartRow): void
+  /** Only the bookkeeping of who has it. */
+  setDelivery(user: UserId, delivered: { readonly [member: string]: string }, syncedHash: string | null): void
+  deleteCart(user: UserId): void
+  /** Users of all carts held, after `after`, in user order: pages for start-up and clean-up. */
+  cartUsers(after: UserId | null, limit: number): UserId[]
+  cartCount(): number
+
+  session(user: UserId): SessionRow | null
+  putSession(row: SessionRow): void
+  deleteSession(user: UserId): void
+  sessions(after: UserId | null, limit: number): SessionRow[]
+  /** Sessions whose record names this home. */
+  sessionCount(home: MemberId): number
+
+  outbox(): OutboxRow[]
+  outboxEntry(order: OrderId): OutboxRow | null
+  putOutbox(row: OutboxRow): void
+  deleteOutbox(order: OrderId): void
+
+  isRevoked(tokenId: string): boolean
+  revoke(tokenId: string, expiresAtMs: number): void
+  revokedAfter(nowMs: number, limit: number): { id: string; expiresAtMs: number }[]
+  dropRevokedBefore(expiresAtMs: number): void
+
+  /** Log index of the newest sold notice taken in. */
+  soldWatermark(): LogIndex
+  setSoldWatermark(index: LogIndex): void
+  close(): void
+}
+
+export type Stores = { readonly log: LogStore; readonly shop: ShopStore; readonly local: LocalStore }
+
+export type { Contact, NodeName, PeerRequest }

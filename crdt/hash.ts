@@ -41,6 +41,14 @@ export function newLineage(random: Uint8Array): string {
   return Buffer.from(random.subarray(0, 12)).toString('base64url')
 }
 
-export function sha256Hex(text: string | Uint8Array): string {
+export function sha256Hex(text: string): string {
   return createHash('sha256').update(text).digest('hex')
+}
+
+export function sha256(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest()
+}
+
+export function sha256Base64(text: string): string {
+  return createHash('sha256').update(text).digest('base64url')
 }

@@ -174,8 +174,10 @@ export const peerRequestSchemas = {
   'guest-merge': z.object({ guest: userIdSchema, account: userIdSchema }),
 } as const
 export type PeerRequestKind = keyof typeof peerRequestSchemas
+/** A schema without members infers as "no member of any name", which would forbid `kind` itself. */
+type BodyOf<T> = T extends Record<string, never> ? object : T
 export type PeerRequest = {
-  [K in PeerRequestKind]: { kind: K } & z.infer<(typeof peerRequestSchemas)[K]>
+  [K in PeerRequestKind]: { kind: K } & BodyOf<z.infer<(typeof peerRequestSchemas)[K]>>
 }[PeerRequestKind]
 export type PeerRequestOf<K extends PeerRequestKind> = Extract<PeerRequest, { kind: K }>
 
@@ -284,6 +286,11 @@ export const gossipSchemas = {
     membersVersion: index,
     /** Log index through which orders were decided: set members fetch sold notices up to it. */
     ordersIndex: index,
+    /** Who holds the log now, so that every member knows whom to ask and which feed it follows itself. */
+    voters: z.array(memberIdSchema).max(9),
+    learners: z.array(memberIdSchema).max(9),
+    /** Log index of that configuration. */
+    configIndex: index,
   }),
   catalog: catalogVersionSchema,
   presence: z.object({

@@ -3,7 +3,18 @@
  * presence and the log. Parts get these, never each other's insides; `replica.ts` wires them.
  */
 import type { CommandBody, MemberRecord } from '../commands.ts'
-import type { CatalogVersion, CommandId, Digest, LogIndex, MemberId, NodeName, OrderId, Tag, Term, UserId } from '../ids.ts'
+import type {
+  CatalogVersion,
+  CommandId,
+  Digest,
+  LogIndex,
+  MemberId,
+  NodeName,
+  OrderId,
+  Tag,
+  Term,
+  UserId,
+} from '../ids.ts'
 import type { HomeRecord, PeerRequestKind, PeerRequestOf, PeerResponseOf, VoterQuery } from '../messages.ts'
 import type { Clock, Lane, Logger, PasswordHasher, Random, Stores, Transport } from '../ports.ts'
 import type { CartDocument, OrderIntent } from '../../crdt/cart.ts'
@@ -80,7 +91,11 @@ export interface LogClient {
    * `no-primary` (it did not and will not happen) or `outcome-unknown`. `waitLocal`: also wait (bounded) until this node,
    * if it follows the log, has applied it.
    */
-  run(id: CommandId, body: CommandBody, options?: { timeoutMs?: number; waitLocal?: boolean }): Promise<unknown>
+  run(
+    id: CommandId,
+    body: CommandBody,
+    options?: { timeoutMs?: number; waitLocal?: boolean },
+  ): Promise<unknown>
   /** Reads orders or accounts at a voter (this one if it is). `current`: confirmed by ReadIndex, else what is known. */
   query(query: VoterQuery, options?: { current?: boolean; timeoutMs?: number }): Promise<unknown>
   /** Known primary, as a hint. */

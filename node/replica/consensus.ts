@@ -1,0 +1,292 @@
+/**
+ * Drives the consensus core: gathers the inputs of one turn, steps, persists, sends, applies, in that order
+ * (DESIGN.md section 3; dissertation section 10.2). Nothing leaves this node before the disk has it.
+ */
+import { Raft } from '../core/raft/raft.ts'
+import type { RaftConfig, RaftEffects, RaftInput, RaftMessage } from '../core/raft/types.ts'
+import { Fault } from '../faults.ts'
+import type { LogIndex, MemberId, Term } from '../ids.ts'
+import type { CancelTimer, Clock, Logger, Random, Stores, Transport } from '../ports.ts'
+import { Applier } from './applier.ts'
+import type { Applied } from './applier.ts'
+import type { Settings } from './context.ts'
+import type { Counters } from './counters.ts'
+
+/** Inputs waiting for the next turn; messages beyond it are dropped (Raft sends again), proposals refused. */
+const inboxInputsMax = 20_000
+/** The lease ends before any voter may elect another primary, with room for clocks that drift by 10 %. */
+const leaseShare = 0.8
+/** A tick later than this many intervals means that this process stood still: it is skipped, messages go first. */
+const lateTicksMax = 3
+
+type Waiter<T> = { resolve: (value: T) => void; reject: (fault: Fault) => void }
+
+export type ConsensusHooks = {
+  /** After each applied batch, in log order. */
+  applied(batch: readonly Applied[]): void
+  /** Role, term, known primary or configuration changed. */
+  changed(): void
+  /** The primary's log no longer holds what this member lacks. */
+  snapshotWanted(member: MemberId): void
+  /** The log or shop can't be written: stop serving and exit non-zero. */
+  fatal(error: unknown): void
+}
+
+export type ConsensusOptions = {
+  settings: Settings
+  selfId: MemberId
+  clock: Clock
+  random: Random
+  transport: Transport
+  stores: Stores
+  logger: Logger
+  counters: Counters
+  hooks: ConsensusHooks
+}
+
+export class Consensus {
+  readonly #options: ConsensusOptions
+  readonly #raft: Raft
+  readonly #applier: Applier
+  readonly #proposals = new Map<number, Waiter<{ index: LogIndex; term: Term }>>()
+  readonly #reads = new Map<number, Waiter<LogIndex>>()
+  readonly #transfers = new Map<number, Waiter<boolean>>()
+  readonly #tickMs: number
+  #inbox: RaftInput[] = []
+  #turnScheduled = false
+  #nextRef = 1
+  #cancelTick: CancelTimer | null = null
+  #tickDueMs = 0
+  #stopped = false
+  #seen = ''
+
+  constructor(options: ConsensusOptions) {
+    this.#options = options
+    const { settings, stores } = options
+    this.#tickMs = settings.heartbeatMs / 2
+    this.#applier = new Applier({
+      log: stores.log,
+      shop: stores.shop,
+      logger: options.logger,
+      counters: options.counters,
+    })
+    this.#raft = new Raft({
+      self: options.selfId,
+      heartbeatTicks: 2,
+      electionTicksMin: Math.ceil(settings.electionTimeoutMinMs / this.#tickMs),
+      electionTicksMax: Math.ceil(settings.electionTimeoutMaxMs / this.#tickMs),
+      leaseMs: settings.electionTimeoutMinMs * leaseShare,
+      random: () => options.random.next(),
+      log: stores.log,
+      hardState: stores.log.hardState(),
+      appliedIndex: this.#applier.applied.index,
+    })
+  }
+
+  start(): void {
+    this.#scheduleTick()
+  }
+
+  /** No further effects of any kind; waiting proposals and reads fail. */
+  stop(): void {
+    this.#stopped = true
+    this.#cancelTick?.()
+    const fault = new Fault('outcome-unknown', 'this node is stopping')
+    for (const waiters of [this.#proposals, this.#reads, this.#transfers]) {
+      for (const waiter of waiters.values()) waiter.reject(fault)
+      waiters.clear()
+    }
+  }
+
+  get raft(): Raft {
+    return this.#raft
+  }
+
+  get appliedIndex(): LogIndex {
+    return this.#applier.applied.index
+  }
+
+  get halted(): string | null {
+    return this.#applier.halted
+  }
+
+  get config(): RaftConfig {
+    return this.#raft.config
+  }
+
+  /** Primary with a valid lease, by a fresh reading of the clock (never by a flag that a timer clears). */
+  isPrimary(): boolean {
+    return this.leaseRemainingMs() > 0
+  }
+
+  leaseRemainingMs(): number {
+    if (this.#raft.role !== 'primary') return 0
+    // State first, then the clock (DESIGN.md section 3).
+    const untilMs = this.#raft.leaseUntilMs
+    return Math.max(0, untilMs - this.#options.clock.monotonicMs())
+  }
+
+  receive(from: MemberId, message: RaftMessage): void {
+    if (this.#inbox.length < inboxInputsMax) this.#enqueue({ kind: 'message', from, message })
+  }
+
+  input(input: RaftInput): void {
+    this.#enqueue(input)
+  }
+
+  /** Appends a command to the log; resolves with its place, which may still be lost to another primary. */
+  propose(data: string): Promise<{ index: LogIndex; term: Term }> {
+    if (this.#inbox.length >= inboxInputsMax) {
+      return Promise.reject(
+        new Fault('overloaded', 'too many commands are waiting', {}, { retryAfterSeconds: 1 }),
+      )
+    }
+    return this.#waiting(this.#proposals, (ref) => ({ kind: 'propose', ref, data }))
+  }
+
+  changeConfig(config: RaftConfig): Promise<{ index: LogIndex; term: Term }> {
+    return this.#waiting(this.#proposals, (ref) => ({ kind: 'change-config', ref, config }))
+  }
+
+  /** The index that a current read must have applied (ReadIndex, dissertation section 6.4). Fault `no-primary`. */
+  readIndex(): Promise<LogIndex> {
+    return this.#waiting(this.#reads, (ref) => ({ kind: 'read', ref }))
+  }
+
+  /** Hands the lease over; resolves whether another voter took it. */
+  transfer(to: MemberId | null): Promise<boolean> {
+    return this.#waiting(this.#transfers, (ref) => ({ kind: 'transfer', ref, to }))
+  }
+
+  /** After `snapshots.ts` replaced shop.db: the log starts anew behind it. */
+  snapshotInstalled(): void {
+    this.#applier.reload()
+    const { index, term, config } = this.#applier.applied
+    this.#enqueue({ kind: 'snapshot-installed', index, term, config })
+  }
+
+  #waiting<T>(waiters: Map<number, Waiter<T>>, input: (ref: number) => RaftInput): Promise<T> {
+    if (this.#stopped)
+      return Promise.reject(new Fault('no-primary', 'this node is stopping', {}, { retryAfterSeconds: 1 }))
+    const ref = this.#nextRef++
+    return new Promise<T>((resolve, reject) => {
+      waiters.set(ref, { resolve, reject })
+      this.#enqueue(input(ref))
+    })
+  }
+
+  #enqueue(input: RaftInput): void {
+    if (this.#stopped) return
+    this.#inbox.push(input)
+    if (this.#turnScheduled) return
+    this.#turnScheduled = true
+    this.#options.clock.defer(() => {
+      this.#turnScheduled = false
+      this.#turn()
+    })
+  }
+
+  #scheduleTick(): void {
+    this.#tickDueMs = this.#options.clock.monotonicMs() + this.#tickMs
+    this.#cancelTick = this.#options.clock.timer(this.#tickMs, () => {
+      const lateMs = this.#options.clock.monotonicMs() - this.#tickDueMs
+      // After a stall the messages that arrived meanwhile are drained before time goes on.
+      if (lateMs <= lateTicksMax * this.#tickMs) this.#enqueue({ kind: 'tick' })
+      else
+        this.#options.logger.warn(
+          { lateMs: Math.round(lateMs) },
+          'this process stood still; draining messages before ticks',
+        )
+      this.#scheduleTick()
+    })
+  }
+
+  /** One turn: all inputs that are here, then the effects of `persisted`, then one batch of applying. */
+  #turn(): void {
+    if (this.#stopped) return
+    try {
+      const inputs = this.#inbox
+      this.#inbox = []
+      if (inputs.length > 0) this.#perform(this.#raft.step(inputs, this.#options.clock.monotonicMs()))
+      this.#apply()
+      this.#noticeChange()
+    } catch (error) {
+      this.stop()
+      this.#options.hooks.fatal(error)
+    }
+  }
+
+  #perform(effects: RaftEffects): void {
+    const { stores, transport, counters } = this.#options
+    const persists = effects.hardState !== null || effects.truncateFrom !== null || effects.append.length > 0
+    if (persists) {
+      stores.log.persist(effects)
+      counters.add('log_flushes_total')
+    }
+    for (const { to, message } of effects.messages) transport.send(to, message)
+    this.#settleProposals(effects)
+    for (const member of effects.snapshotsWanted) this.#options.hooks.snapshotWanted(member)
+    const last = effects.append.at(-1)
+    if (last !== undefined) {
+      const persisted: RaftInput = { kind: 'persisted', index: last.index, term: last.term }
+      this.#perform(this.#raft.step([persisted], this.#options.clock.monotonicMs()))
+    }
+  }
+
+  #settleProposals(effects: RaftEffects): void {
+    for (const result of effects.proposals) {
+      const waiter = this.#proposals.get(result.ref)
+      this.#proposals.delete(result.ref)
+      if (result.accepted) waiter?.resolve({ index: result.index, term: result.term })
+      else waiter?.reject(refusal(result.reason))
+    }
+    for (const { ref, index } of effects.reads) {
+      this.#reads.get(ref)?.resolve(index)
+      this.#reads.delete(ref)
+    }
+    for (const ref of effects.readsFailed) {
+      this.#reads.get(ref)?.reject(refusal('not-primary'))
+      this.#reads.delete(ref)
+    }
+    for (const { ref, ok } of effects.transfers) {
+      this.#transfers.get(ref)?.resolve(ok)
+      this.#transfers.delete(ref)
+    }
+  }
+
+  #apply(): void {
+    const batch = this.#applier.applyNext(this.#raft.commitIndex)
+    if (batch.length === 0) return
+    this.#options.hooks.applied(batch)
+    if (this.#applier.applied.index < this.#raft.commitIndex) this.#continueApplying()
+  }
+
+  #continueApplying(): void {
+    if (this.#turnScheduled) return
+    this.#turnScheduled = true
+    this.#options.clock.defer(() => {
+      this.#turnScheduled = false
+      this.#turn()
+    })
+  }
+
+  #noticeChange(): void {
+    const raft = this.#raft
+    const seen = `${raft.role} ${raft.term} ${raft.primary} ${raft.config.voters.join()} ${raft.config.learners.join()}`
+    if (seen === this.#seen) return
+    this.#seen = seen
+    this.#options.hooks.changed()
+  }
+}
+
+function refusal(reason: string): Fault {
+  switch (reason) {
+    case 'too-many':
+      return new Fault('overloaded', 'too many commands are in flight', {}, { retryAfterSeconds: 1 })
+    case 'change-pending':
+    case 'invalid-change':
+      return new Fault('conflict', `the voters can't be changed now: ${reason}`)
+    default:
+      return new Fault('no-primary', 'this node is not the primary', {}, { retryAfterSeconds: 1 })
+  }
+}

@@ -1,0 +1,422 @@
+/**
+ * The log as every node uses it: runs a command exactly once at whoever is primary, and reads orders and
+ * accounts at a voter. A retry carries the same command id, so that it gets the first result, also at another
+ * primary (DESIGN.md section 3, "Commands").
+ */
+import type { Command, CommandBody, CommandResult } from '../commands.ts'
+import { commandVersion } from '../commands.ts'
+import { Fault, isFault } from '../faults.ts'
+import type { CommandId, LogIndex, MemberId, Term } from '../ids.ts'
+import type { PeerRequestOf, PeerResponseOf, VoterQuery } from '../messages.ts'
+import type { CancelTimer, Clock, Random, ShopStore, Transport } from '../ports.ts'
+import type { Applied } from './applier.ts'
+import type { Consensus } from './consensus.ts'
+import type { LogClient, PresenceView } from './context.ts'
+import type { Counters } from './counters.ts'
+
+/** How long a caller waits for the log when it names no time: longer than an election, shorter than a browser's patience. */
+const commandWaitMs = 5_000
+/** One attempt at one primary: a silent primary must not use up the caller's whole time. */
+const attemptTimeoutMs = 1_500
+/** Wait between attempts while there is no primary; a change of primary ends it early. */
+const retryDelayMs = 50
+/** Commands under way from this node; each holds its body in memory. */
+const commandsUnderWayMax = 10_000
+/** A command must fit the 4 MiB of a log entry with room for its envelope. */
+const commandSizeBytesMax = 3 * 1024 * 1024
+/** One attempt of a read at one voter. */
+const queryAttemptTimeoutMs = 700
+const queryWaitMs = 3_000
+/** Reads wait so long for the own copy to reach the confirmed index. */
+const applyWaitMs = 2_000
+
+type Waiter = {
+  id: CommandId
+  resolve: (outcome: { result: CommandResult; index: LogIndex }) => void
+  reject: (fault: Fault) => void
+}
+type IndexWaiter = { index: LogIndex; resolve: () => void }
+
+export type LogClientOptions = {
+  selfId: MemberId
+  clock: Clock
+  random: Random
+  transport: Transport
+  shop: ShopStore
+  presence: PresenceView
+  counters: Counters
+  consensus: () => Consensus
+  /** Where the primary and the voters are, as this node knows (log or gossip). */
+  primaryHint: () => { id: MemberId; term: Term } | null
+  voters: () => readonly MemberId[]
+  /** This node applies the log (voter or learner). */
+  followsLog: () => boolean
+}
+
+export class ReplicaLogClient implements LogClient {
+  readonly #options: LogClientOptions
+  readonly #waiters = new Map<LogIndex, Waiter>()
+  readonly #underWay = new Map<CommandId, Promise<{ result: CommandResult; index: LogIndex }>>()
+  readonly #applyWaiters = new Set<IndexWaiter>()
+  readonly #primaryListeners: (() => void)[] = []
+  readonly #wakeUps = new Set<() => void>()
+  #running = 0
+  #lastAtMs = 0
+
+  constructor(options: LogClientOptions) {
+    this.#options = options
+  }
+
+  primary(): { id: MemberId; term: Term } | null {
+    return this.#options.primaryHint()
+  }
+
+  isPrimary(): boolean {
+    return this.#options.consensus().isPrimary()
+  }
+
+  freshCommandId(): CommandId {
+    return `c:${Buffer.from(this.#options.random.bytes(16)).toString('hex')}` as CommandId
+  }
+
+  onPrimaryChange(listener: () => void): void {
+    this.#primaryListeners.push(listener)
+  }
+
+  /** The driver tells that role, term or known primary changed. */
+  primaryChanged(): void {
+    for (const wakeUp of [...this.#wakeUps]) wakeUp()
+    for (const listener of this.#primaryListeners) listener()
+  }
+
+  /** The driver tells what was applied. */
+  applied(batch: readonly Applied[]): void {
+    for (const { index, command, outcome } of batch) {
+      const waiter = this.#waiters.get(index)
+      if (waiter === undefined) continue
+      this.#waiters.delete(index)
+      if (command !== null && outcome !== null && command.id === waiter.id) {
+        waiter.resolve({ result: outcome.result, index })
+      } else {
+        waiter.reject(lostPlace())
+      }
+    }
+    this.indexReached(batch.at(-1)?.index ?? 0)
+  }
+
+  /** Also after a snapshot: everything through `index` is applied. */
+  indexReached(index: LogIndex): void {
+    for (const waiter of [...this.#applyWaiters]) {
+      if (waiter.index > index) continue
+      this.#applyWaiters.delete(waiter)
+      waiter.resolve()
+    }
+  }
+
+  async run(
+    id: CommandId,
+    body: CommandBody,
+    options: { timeoutMs?: number; waitLocal?: boolean } = {},
+  ): Promise<unknown> {
+    if (this.#running >= commandsUnderWayMax) {
+      throw new Fault(
+        'overloaded',
+        'too many commands are under way at this node',
+        {},
+        { retryAfterSeconds: 1 },
+      )
+    }
+    this.#running += 1
+    try {
+      const { result, index } = await this.#runUntil(id, body, options.timeoutMs ?? commandWaitMs)
+      if (options.waitLocal === true && this.#options.followsLog())
+        await this.#waitApplied(index, applyWaitMs)
+      if (!result.ok) throw new Fault(result.code, result.message, result.data)
+      return result.value
+    } finally {
+      this.#running -= 1
+    }
+  }
+
+  async #runUntil(
+    id: CommandId,
+    body: CommandBody,
+    timeoutMs: number,
+  ): Promise<{ result: CommandResult; index: LogIndex }> {
+    const deadlineMs = this.#options.clock.monotonicMs() + timeoutMs
+    let maybeSent = false
+    for (;;) {
+      const remainingMs = deadlineMs - this.#options.clock.monotonicMs()
+      if (remainingMs <= 0) throw maybeSent ? outcomeUnknown() : noPrimary('no primary could be reached')
+      const primary = this.#options.primaryHint()
+      if (primary !== null) {
+        try {
+          return await this.#attempt(primary.id, id, body, Math.min(remainingMs, attemptTimeoutMs))
+        } catch (error) {
+          const verdict = retryVerdict(error)
+          if (verdict === 'final') throw error
+          if (verdict === 'unknown') maybeSent = true
+        }
+      }
+      await this.#waitForPrimary(
+        Math.min(retryDelayMs, Math.max(1, deadlineMs - this.#options.clock.monotonicMs())),
+      )
+    }
+  }
+
+  async #attempt(
+    primary: MemberId,
+    id: CommandId,
+    body: CommandBody,
+    timeoutMs: number,
+  ): Promise<{ result: CommandResult; index: LogIndex }> {
+    if (primary === this.#options.selfId) return this.proposeHere(id, body, timeoutMs)
+    this.#options.counters.add('commands_forwarded_total')
+    const attemptMs = Math.max(1, Math.ceil(timeoutMs))
+    const request = { kind: 'propose', id, body, timeoutMs: attemptMs } as const
+    return this.#options.transport.request(primary, request, { timeoutMs: attemptMs })
+  }
+
+  /**
+   * Proposes at this node. Fault `no-primary`: it is not in the log and won't be from here; `outcome-unknown`:
+   * appended, but not decided in time.
+   */
+  proposeHere(
+    id: CommandId,
+    body: CommandBody,
+    timeoutMs: number,
+  ): Promise<{ result: CommandResult; index: LogIndex }> {
+    if (!this.isPrimary()) {
+      const primary = this.#options.primaryHint()
+      return Promise.reject(
+        new Fault(
+          'no-primary',
+          'this node is not the primary',
+          { primary: primary?.id ?? null },
+          { retryAfterSeconds: 1 },
+        ),
+      )
+    }
+    const stored = this.#options.shop.read.result(id)
+    if (stored !== null)
+      return Promise.resolve({ result: stored, index: this.#options.consensus().appliedIndex })
+    const underWay = this.#underWay.get(id) ?? this.#append(id, body)
+    return withTimeout(this.#options.clock, underWay, timeoutMs, outcomeUnknown)
+  }
+
+  #append(id: CommandId, body: CommandBody): Promise<{ result: CommandResult; index: LogIndex }> {
+    // Stamps never go back within one primary, so that histories read in order.
+    this.#lastAtMs = Math.max(this.#lastAtMs, this.#options.clock.wallMs())
+    const command: Command = { v: commandVersion, id, atMs: this.#lastAtMs, body }
+    const data = JSON.stringify(command)
+    if (Buffer.byteLength(data) > commandSizeBytesMax) {
+      return Promise.reject(new Fault('too-large', 'the change is too large for one command'))
+    }
+    this.#options.counters.add('commands_proposed_total')
+    const appended = this.#options
+      .consensus()
+      .propose(data)
+      .then(({ index }) => this.#decided(id, index))
+    this.#underWay.set(id, appended)
+    const forget = (): void => {
+      this.#underWay.delete(id)
+    }
+    appended.then(forget, forget)
+    return appended
+  }
+
+  /** Waits until the entry at `index` is applied, which may have happened in the turn that appended it. */
+  #decided(id: CommandId, index: LogIndex): Promise<{ result: CommandResult; index: LogIndex }> {
+    if (this.#options.consensus().appliedIndex >= index) {
+      const result = this.#options.shop.read.result(id)
+      return result === null ? Promise.reject(lostPlace()) : Promise.resolve({ result, index })
+    }
+    // Whoever waited for this place was overwritten: its entry is not in the log.
+    this.#waiters.get(index)?.reject(lostPlace())
+    return new Promise((resolve, reject) => {
+      this.#waiters.set(index, { id, resolve, reject })
+    })
+  }
+
+  /** Ends every wait for commands that were appended here; used when the node stops or lost its place in the log. */
+  abandon(): void {
+    for (const waiter of this.#waiters.values()) waiter.reject(outcomeUnknown())
+    this.#waiters.clear()
+  }
+
+  async query(query: VoterQuery, options: { current?: boolean; timeoutMs?: number } = {}): Promise<unknown> {
+    const current = options.current ?? true
+    const deadlineMs = this.#options.clock.monotonicMs() + (options.timeoutMs ?? queryWaitMs)
+    let lastFault: Fault | null = null
+    for (let attempt = 0; ; attempt += 1) {
+      const remainingMs = deadlineMs - this.#options.clock.monotonicMs()
+      if (remainingMs <= 0) break
+      const voter = this.#pickVoter(attempt)
+      if (voter !== null) {
+        try {
+          return await this.#queryAt(voter, query, current, Math.min(remainingMs, queryAttemptTimeoutMs))
+        } catch (error) {
+          if (!isFault(error)) throw error
+          lastFault = error
+        }
+      }
+      await this.#waitForPrimary(retryDelayMs)
+    }
+    throw lastFault?.code === 'overloaded'
+      ? lastFault
+      : noPrimary('no voter could confirm a current read in time')
+  }
+
+  #pickVoter(attempt: number): MemberId | null {
+    const { selfId, presence } = this.#options
+    const voters = this.#options.voters()
+    if (attempt === 0 && voters.includes(selfId)) return selfId
+    const live = voters.filter((voter) => presence.alive(voter))
+    const candidates = live.length > 0 ? live : voters
+    if (candidates.length === 0) return null
+    const start = Math.floor(this.#options.random.next() * candidates.length)
+    return candidates[(start + attempt) % candidates.length] ?? null
+  }
+
+  async #queryAt(voter: MemberId, query: VoterQuery, current: boolean, timeoutMs: number): Promise<unknown> {
+    if (voter === this.#options.selfId) return this.queryHere(query, current, timeoutMs)
+    const request = { kind: 'voter-query', query, current } as const
+    const { value } = await this.#options.transport.request(voter, request, { timeoutMs })
+    return value
+  }
+
+  /** Answers a read from the own rows; `current` first confirms with a majority that nothing newer was decided. */
+  async queryHere(query: VoterQuery, current: boolean, timeoutMs: number): Promise<unknown> {
+    if (!this.#options.voters().includes(this.#options.selfId)) throw noPrimary('this node is not a voter')
+    if (current) {
+      const index = await withTimeout(this.#options.clock, this.#confirmedIndex(timeoutMs), timeoutMs, () =>
+        noPrimary('no majority of the voters confirmed the read'),
+      )
+      await this.#waitApplied(index, timeoutMs)
+    }
+    return answerQuery(this.#options.shop, query)
+  }
+
+  async #confirmedIndex(timeoutMs: number): Promise<LogIndex> {
+    if (this.#options.consensus().raft.role === 'primary') return this.#options.consensus().readIndex()
+    const primary = this.#options.primaryHint()
+    if (primary === null || primary.id === this.#options.selfId) throw noPrimary('there is no primary now')
+    const { index } = await this.#options.transport.request(primary.id, { kind: 'read-index' }, { timeoutMs })
+    return index
+  }
+
+  async #waitApplied(index: LogIndex, timeoutMs: number): Promise<void> {
+    if (this.#options.consensus().appliedIndex >= index) return
+    const waiter: IndexWaiter = { index, resolve: () => undefined }
+    const reached = new Promise<void>((resolve) => {
+      waiter.resolve = resolve
+      this.#applyWaiters.add(waiter)
+    })
+    try {
+      await withTimeout(
+        this.#options.clock,
+        reached,
+        timeoutMs,
+        () =>
+          new Fault(
+            'behind',
+            'this node has not applied the newest log entries yet',
+            {},
+            { retryAfterSeconds: 1 },
+          ),
+      )
+    } finally {
+      this.#applyWaiters.delete(waiter)
+    }
+  }
+
+  #waitForPrimary(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      let cancel: CancelTimer = () => undefined
+      const wakeUp = (): void => {
+        this.#wakeUps.delete(wakeUp)
+        cancel()
+        resolve()
+      }
+      this.#wakeUps.add(wakeUp)
+      cancel = this.#options.clock.timer(timeoutMs, wakeUp)
+    })
+  }
+
+  readonly handlers = {
+    propose: async (_from: MemberId, request: PeerRequestOf<'propose'>): Promise<PeerResponseOf<'propose'>> =>
+      this.proposeHere(request.id, request.body, request.timeoutMs),
+    'read-index': async (): Promise<PeerResponseOf<'read-index'>> => ({
+      index: await this.#options.consensus().readIndex(),
+    }),
+    'voter-query': async (_from: MemberId, request: PeerRequestOf<'voter-query'>) => ({
+      value: await this.queryHere(request.query, request.current, queryAttemptTimeoutMs),
+    }),
+  }
+}
+
+function answerQuery(shop: ShopStore, query: VoterQuery): unknown {
+  switch (query.kind) {
+    case 'order':
+      return shop.read.order(query.order)
+    case 'orders': {
+      const { kind: _kind, user, status, cursor, limit } = query
+      return shop.orders({
+        limit,
+        ...(user === undefined ? {} : { user }),
+        ...(status === undefined ? {} : { status: status as 'placed' }),
+        ...(cursor === undefined ? {} : { cursor }),
+      })
+    }
+    case 'account-by-email':
+      return shop.read.accountByEmail(query.email)
+    case 'account':
+      return shop.read.account(query.user)
+  }
+}
+
+/** Rejects with a fault after `timeoutMs`; the work itself goes on. */
+export async function withTimeout<T>(
+  clock: Clock,
+  work: Promise<T>,
+  timeoutMs: number,
+  fault: () => Fault,
+): Promise<T> {
+  let cancel: CancelTimer = () => undefined
+  const timeout = new Promise<never>((_resolve, reject) => {
+    cancel = clock.timer(timeoutMs, () => reject(fault()))
+  })
+  try {
+    return await Promise.race([work, timeout])
+  } finally {
+    cancel()
+  }
+}
+
+/** What an attempt's failure means: `final` goes to the caller, `not-done` and `unknown` are tried again with the same id. */
+function retryVerdict(error: unknown): 'final' | 'not-done' | 'unknown' {
+  if (!isFault(error)) return 'final'
+  switch (error.code) {
+    case 'no-primary':
+      return 'not-done'
+    case 'outcome-unknown':
+      return 'unknown'
+    case 'internal':
+      return error.data['notSent'] === true ? 'not-done' : 'unknown'
+    default:
+      return 'final'
+  }
+}
+
+function noPrimary(why: string): Fault {
+  return new Fault('no-primary', why, {}, { retryAfterSeconds: 1 })
+}
+
+/** Another primary's entry took the place, so the command is not in the log from here. */
+function lostPlace(): Fault {
+  return noPrimary('the primary changed before the command was committed')
+}
+
+function outcomeUnknown(): Fault {
+  return new Fault('outcome-unknown', 'the change was sent to the log, but was not decided in time')
+}

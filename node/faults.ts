@@ -67,6 +67,21 @@ export class InvariantError extends Error {
   override readonly name = 'InvariantError'
 }
 
+/**
+ * A database of this node can't be used or can no longer be trusted: I/O error, damage, another cluster's file.
+ * Thrown by `store/`; the driver stops voting and acknowledging, says so and exits (LIMITS.md, "SQLite").
+ */
+export class StoreFailure extends Error {
+  override readonly name = 'StoreFailure'
+  /** The file (or directory) that it is about. */
+  readonly file: string
+
+  constructor(file: string, message: string, cause?: unknown) {
+    super(`${file}: ${message}`, cause === undefined ? undefined : { cause })
+    this.file = file
+  }
+}
+
 /** States an invariant where it could break; the message says why it must hold. */
 export function assert(condition: unknown, why: string): asserts condition {
   if (!condition) throw new InvariantError(`invariant broken: ${why}`)

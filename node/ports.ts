@@ -232,7 +232,7 @@ export interface Tables {
   removedMembers(): MemberId[]
 
   order(id: OrderId): OrderRecord | null
-  /** Order by entry tag sold, of one user. */
+  /** The order that took an entry. Tags are unique across users: an entry of a guest keeps its tag in the account's cart. */
   soldTo(user: UserId, tag: Tag): OrderId | null
   insertSold(user: UserId, tag: Tag, order: OrderId): void
   nextOrderNumber(): number
@@ -384,4 +384,13 @@ export interface LocalStore {
 
 export type Stores = { readonly log: LogStore; readonly shop: ShopStore; readonly local: LocalStore }
 
-export type { Contact, NodeName, PeerRequest }
+export type {
+  CatalogVersionRecord,
+  Contact,
+  HardState,
+  HomeRecord,
+  LogEntry,
+  NodeName,
+  PeerRequest,
+  RaftConfig,
+}

@@ -58,7 +58,7 @@ const basePortDefault = 8080
 const secretBytes = 32
 /** Everything that this tool puts into DIR, and nothing else: `--fresh` deletes by this pattern. */
 const ownEntry =
-  /^(n\d+|n\d+\.(log|log\.1|pid)|cluster\.json(\.new)?|cluster-secret|admin-token|launcher\.lock)$/
+  /^(n\d+|n\d+\.(log|log\.1|pid)|cluster\.json(\.new)?|cluster-secret|admin-token|launcher\.lock(-journal)?)$/
 
 export function filesOf(directory: string): Files {
   return {
@@ -82,8 +82,9 @@ export function claimDirectory(directory: string): void {
   } catch (error) {
     throw new Failure(`can't make the directory ${directory}: ${messageOf(error)}`, { cause: error })
   }
-  if (readRecord(directory) !== null) return
+  // Listed before the record is looked for: another launcher writes the record first, then the rest.
   const entries = readdirSync(directory)
+  if (readRecord(directory) !== null) return
   const strange = entries.find((entry) => !ownEntry.test(entry))
   if (strange !== undefined) {
     throw new Failure(

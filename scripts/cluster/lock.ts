@@ -31,6 +31,8 @@ export async function withLock<T>(directory: string, task: () => Promise<T>): Pr
 
 function tryLock(database: Database.Database): boolean {
   try {
+    // Nothing is ever written, so the journal that SQLite would lay beside the file is of no use.
+    database.pragma('journal_mode = MEMORY')
     database.exec('BEGIN EXCLUSIVE')
     return true
   } catch (error) {

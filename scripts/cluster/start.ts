@@ -30,7 +30,7 @@ const startSlotMs = 8_000
 /** A log that has outgrown this is set aside at the next start, with one predecessor kept. */
 const logSizeMaxBytes = 16 * 1024 * 1024
 /** Enough to show why a node ended, without a page of JSON. */
-const logTailLines = 5
+const logTailLines = 20
 const logTailBytes = 64 * 1024
 
 /** The program that a node runs. SOUK_NODE_ENTRY puts a stand-in there; it exists for the launcher's own tests. */

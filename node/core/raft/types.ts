@@ -33,7 +33,11 @@ export interface LogReader {
   entries(from: LogIndex, through: LogIndex, sizeBytesMax: number): readonly LogEntry[]
 }
 
-/** Each message carries the sender's term; the driver adds from and to. */
+/**
+ * Each message carries the sender's term; the driver adds from and to. The exception is pre-vote, which
+ * carries the term that the sender would campaign in (its own + 1), as does a granting reply to it, so
+ * that nobody's term moves before an election can succeed (dissertation, section 9.6).
+ */
 export type RaftMessage =
   | { kind: 'pre-vote'; term: Term; lastIndex: LogIndex; lastTerm: Term }
   | { kind: 'pre-vote-reply'; term: Term; granted: boolean }
@@ -53,7 +57,10 @@ export type RaftMessage =
       kind: 'append-reply'
       term: Term
       ok: boolean
-      /** ok: highest index known to be on the follower's disk and equal to the primary's. */
+      /**
+       * ok: highest index known to be on the follower's disk and equal to the primary's.
+       * not ok: the `previousIndex` that was refused, so that an old refusal is recognised.
+       */
       matchIndex: LogIndex
       /** not ok: where the primary should go on (conflict back-off by term, Raft section 5.3). */
       conflictIndex: LogIndex
@@ -65,6 +72,19 @@ export type RaftMessage =
   | { kind: 'timeout-now'; term: Term }
 
 export type RaftRole = 'follower' | 'pre-candidate' | 'candidate' | 'primary'
+
+/** How the primary is feeding a member: finding where the logs agree, pipelining, or waiting for a snapshot. */
+export type ProgressState = 'probe' | 'replicate' | 'snapshot'
+
+/** What the primary knows of one other member. */
+export type MemberProgress = {
+  readonly matchIndex: LogIndex
+  readonly state: ProgressState
+  /** It answered within the minimal election timeout, in this term. */
+  readonly recentActive: boolean
+  /** Recently active, and so near the end of the log that it can vote without holding up commits. */
+  readonly caughtUp: boolean
+}
 
 export type RaftInput =
   | { kind: 'tick' }
@@ -91,7 +111,11 @@ export type RaftInput =
 
 export type ProposalResult =
   | { ref: number; accepted: true; index: LogIndex; term: Term }
-  | { ref: number; accepted: false; reason: 'not-primary' | 'transferring' | 'change-pending' | 'too-many' | 'invalid-change' }
+  | {
+      ref: number
+      accepted: false
+      reason: 'not-primary' | 'transferring' | 'change-pending' | 'too-many' | 'invalid-change'
+    }
 
 export type RaftEffects = {
   /** Not null: must be on disk before any message is sent. */
@@ -122,7 +146,10 @@ export type RaftOptions = {
   /** An election timeout is drawn from [min, max] ticks. */
   readonly electionTicksMin: number
   readonly electionTicksMax: number
-  /** The lease lasts so long from when the confirming round was sent; below the minimal election timeout. */
+  /**
+   * The lease lasts so long from when the confirming round was sent. A follower counts ticks from when it
+   * heard of it, and the first may come at once: so at most (electionTicksMin - 1) ticks, less clock drift.
+   */
   readonly leaseMs: number
   /** Uniform in [0, 1). */
   readonly random: () => number

@@ -40,8 +40,9 @@ export function tickElection(core: RaftState): void {
   core.ticksSincePrimary += 1
   if (!mayCampaign(core)) return
   core.electionElapsedTicks += 1
-  const alone = core.config.voters.length === 1 && core.isVoter(core.self)
-  if (alone || core.electionElapsedTicks >= core.electionTimeoutTicks) preCampaign(core)
+  // A single voter need not wait for anybody, except for the lease of a primary that just made it the only one.
+  const isAlone = core.config.voters.length === 1 && core.isVoter(core.self) && !isSticky(core)
+  if (isAlone || core.electionElapsedTicks >= core.electionTimeoutTicks) preCampaign(core)
 }
 
 function othersToAsk(core: RaftState): MemberId[] {

@@ -192,12 +192,11 @@ function onTick(core: RaftState): void {
 
 /** The log's beginning was replaced; what is on disk now is all there is (Raft section 7). */
 function onSnapshotInstalled(core: RaftState, index: LogIndex, term: Term, config: RaftConfig): void {
-  const lastIndexBefore = core.log.lastIndex
-  const wasHeld = core.log.termAt(index) === term || index <= core.commitIndex
   if (core.role !== 'follower') becomeFollower(core, core.term, null)
   core.log.reload()
-  assert(core.log.snapshotIndex >= index, 'a snapshot is on disk before the core is told')
-  assert(!wasHeld || core.log.lastIndex >= lastIndexBefore, 'a snapshot never drops acknowledged entries')
+  const isOnDisk = core.log.snapshotIndex >= index && core.log.termAt(index) === term
+  assert(isOnDisk, 'a snapshot is on disk before the core is told')
+  assert(core.log.lastIndex >= core.commitIndex, 'a snapshot never drops committed entries')
   core.configs.reset(index, config)
   core.readConfigs(index + 1)
   if (index > core.commitIndex) core.commitThrough(index)

@@ -202,7 +202,7 @@ export class RaftCluster {
   #perform(node: ClusterNode, effects: RaftEffects): boolean {
     if (this.#crash(node, 'stepped')) return false
     const sendsFirst = this.#options.brokenDriver === 'sent-before-persisted'
-    if (sendsFirst && !this.#send(node, effects)) return false
+    if (sendsFirst && (!this.#send(node, effects) || this.#crash(node, 'sent'))) return false
     this.#persist(node.disk, effects)
     if (this.#crash(node, 'persisted')) return false
     if (!sendsFirst && !this.#send(node, effects)) return false

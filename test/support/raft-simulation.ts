@@ -28,12 +28,10 @@ export function randomFrom(seed: number): () => number {
 const tickMs = 50
 const hurtMs = 30_000
 const healMs = 20_000
-const timing: NonNullable<ClusterOptions['timing']> = {
-  heartbeatTicks: 2,
-  electionTicksMin: 10,
-  electionTicksMax: 20,
-  leaseMs: 400,
-}
+type Timing = NonNullable<ClusterOptions['timing']>
+const usual: Timing = { heartbeatTicks: 2, electionTicksMin: 10, electionTicksMax: 20, leaseMs: 400 }
+/** Timeouts near the network's delays and close together: many candidates at once. */
+const contended: Timing = { heartbeatTicks: 1, electionTicksMin: 3, electionTicksMax: 4, leaseMs: 90 }
 
 export type SimulationOptions = {
   readonly brokenDriver?: BrokenDriver
@@ -51,6 +49,8 @@ class Simulation {
   /** Runs without restarts, hand-overs and reports of gone primaries also check that leases exclude each other. */
   readonly #isCalm: boolean
   #isHurting = true
+  /** Many elections at once, and crashes so quick that a member comes back in the midst of one. */
+  readonly #isHectic: boolean
   #lossRate: number
   #crashRate: number
 
@@ -59,14 +59,15 @@ class Simulation {
     this.#trace = options.trace ?? (() => {})
     this.#isCalm = seed % 4 === 0
     this.#lossRate = this.#random() < 0.5 ? 0.02 : 0.2
-    this.#crashRate = this.#isCalm ? 0 : this.#pick([0.0005, 0.003])
+    this.#isHectic = seed % 4 === 1
+    this.#crashRate = this.#isCalm ? 0 : this.#isHectic ? 0.02 : this.#pick([0.0005, 0.003])
     const names = ['n1', 'n2', 'n3', 'n4', 'n5']
-    const voters = names.slice(0, this.#pick([1, 3, 3, 5])).map(memberId)
+    const voters = names.slice(0, this.#pick(this.#isHectic ? [3, 3, 4, 5] : [1, 3, 3, 5])).map(memberId)
     this.#cluster = new RaftCluster({
       ids: names,
       config: { voters, learners: [] },
       random: this.#random,
-      timing,
+      timing: this.#isHectic ? contended : usual,
       ...(options.brokenDriver === undefined ? {} : { brokenDriver: options.brokenDriver }),
     })
     this.#cluster.onSend = (envelope) => this.#send(envelope)
@@ -123,7 +124,8 @@ class Simulation {
     const copies = this.#random() < this.#lossRate ? 0 : this.#random() < this.#lossRate / 2 ? 2 : 1
     for (let copy = 0; copy < copies; copy += 1) {
       const isSlow = this.#isHurting && this.#random() < 0.02
-      this.#at(1 + this.#random() * (isSlow ? 3000 : 8), () => this.#deliver(envelope))
+      const delayMs = isSlow ? 3000 : this.#isHectic && this.#isHurting ? 60 : 8
+      this.#at(1 + this.#random() * delayMs, () => this.#deliver(envelope))
     }
   }
 
@@ -171,10 +173,10 @@ class Simulation {
   #crashed(node: ClusterNode): void {
     this.#cluster.checks.count('crashes')
     this.#inboxes.delete(node.id)
-    this.#at(20 + this.#random() * 3000, () => {
+    this.#at(1 + this.#random() * (this.#isHectic ? 30 : 3000), () => {
       if (node.raft === null) this.#cluster.start(node)
     })
-    if (this.#random() < 0.5) return
+    if (this.#isHectic || this.#random() < 0.5) return
     for (const other of this.#cluster.nodes.values()) {
       this.#at(1 + this.#random() * 15, () => this.#input(other, { kind: 'peer-gone', member: node.id }))
     }

@@ -1,9 +1,8 @@
 /** How knowledge crosses from one document to another: rebase, and absorbing another lineage (CART.md). */
 import { Fault } from '../node/faults.ts'
-import { baseSaysGone } from './bases.ts'
 import type { Base } from './bases.ts'
 import { baseFact, entryFact, forwardedFact, intentFact, removedFact } from './facts.ts'
-import type { Entry, Fact } from './facts.ts'
+import type { Fact } from './facts.ts'
 import { Knowledge } from './knowledge.ts'
 import { isKeyedTag, splitDot } from './names.ts'
 import { requestKeyHours, requestKeysKeptMax } from './types.ts'
@@ -82,12 +81,6 @@ export function rebaseFacts(knowledge: Knowledge, lineage: string, hour: number)
   ]
 }
 
-/** Whether the entry's own dot is known to be gone, so that its entry need not be carried along. */
-function isGoneByDot(knowledge: Knowledge, entry: Entry): boolean {
-  if (knowledge.removed.has(entry.dot)) return true
-  return [...knowledge.bases.values()].some((base) => baseSaysGone(base, entry.dot))
-}
-
 /** Faults: `invalid-request` when the key has another value here, which no honest replica can have written. */
 function isUnknown(target: Knowledge, fact: Fact): boolean {
   const value = target.valueOf(fact.map, fact.key)
@@ -98,22 +91,22 @@ function isUnknown(target: Knowledge, fact: Fact): boolean {
 }
 
 /**
- * Everything `source` knows that `target` does not (CART.md, "Merge"). Entries that are gone stay
- * behind; those gone by their tag alone are named by dot, so that they stay gone when their request
- * key is forgotten. `forwarded` is carried between replicas of one cart, not from a guest to an account.
+ * Everything `source` knows that `target` does not (CART.md, "Merge"). Entries that are gone stay behind.
+ * Those gone only by their tag, on either side, leave their dot as removed: else the dot would be
+ * forgotten, its writer would give it to another entry, and the entry would return when its request key
+ * is forgotten. `forwarded` is carried between replicas of one cart, not from a guest to an account.
  */
 export function absorbFacts(target: Knowledge, source: Knowledge, options: { forwarded: boolean }): Fact[] {
   const maps = options.forwarded
     ? (['b', 'x', 's', 'i', 'd', 'f'] as const)
     : (['b', 'x', 's', 'i', 'd'] as const)
   const facts = maps.flatMap((name) => [...source.all(name)])
-  for (const entry of source.entries.values()) {
-    const isGoneByTag = entry.tag !== entry.dot && source.isGoneTag(entry.tag)
-    if (isGoneByTag && !isGoneByDot(source, entry)) facts.push(removedFact(entry.dot))
-  }
   const union = new Knowledge()
   for (const name of ['b', 'x', 's'] as const) for (const fact of target.all(name)) union.add(fact)
   for (const fact of facts) union.add(fact)
-  for (const fact of source.all('e')) if (fact.map === 'e' && !union.isGone(fact.entry)) facts.push(fact)
+  for (const entry of source.entries.values()) {
+    if (!union.isGone(entry)) facts.push(entryFact(entry))
+    else if (!union.isGoneDot(entry.dot)) facts.push(removedFact(entry.dot))
+  }
   return facts.filter((fact) => isUnknown(target, fact))
 }

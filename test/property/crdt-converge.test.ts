@@ -1,0 +1,56 @@
+/**
+ * Random runs against the model (DESIGN.md section 9, P4 and P6). SOUK_PROPERTY_RUNS scales the number
+ * of runs, SOUK_PROPERTY_SEED draws others.
+ */
+import fc from 'fast-check'
+import { test } from 'vitest'
+import { CartWorld, stepKinds } from '../support/cart-world.ts'
+import type { Step } from '../support/cart-world.ts'
+
+const file = 'test/property/crdt-converge.test.ts'
+const runs = Number(process.env['SOUK_PROPERTY_RUNS'] ?? 250)
+const seed = Number(process.env['SOUK_PROPERTY_SEED'] ?? 20_260_101)
+
+const step: fc.Arbitrary<Step> = fc.record({
+  kind: fc.constantFrom(...stepKinds) as fc.Arbitrary<Step['kind']>,
+  replica: fc.nat(99),
+  other: fc.nat(99),
+  sku: fc.nat(2),
+  quantity: fc.nat(99),
+  pick: fc.nat(40),
+})
+
+function checkRuns(replicas: number, stepsMax: number): void {
+  const property = fc.property(
+    fc.nat(0xffff_ffff),
+    fc.array(step, { minLength: 1, maxLength: stepsMax, size: 'max' }),
+    (worldSeed, steps) => {
+      const world = new CartWorld(worldSeed, replicas)
+      for (const each of steps) world.run(each)
+      world.settle()
+    },
+  )
+  const result = fc.check(property, { numRuns: runs, seed })
+  if (!result.failed) return
+  const environment = `SOUK_PROPERTY_SEED=${result.seed} SOUK_PROPERTY_RUNS=${runs}`
+  throw new Error(
+    `${fc.defaultReportMessage(result)}\nreplay: ${environment} scripts/with-node npx vitest run ${file}`,
+    { cause: result.errorInstance },
+  )
+}
+
+test(
+  'three replicas of an account and two of a guest agree with the model and converge',
+  { timeout: 600_000 },
+  () => {
+    checkRuns(3, 80)
+  },
+)
+
+test(
+  'five replicas of an account and two of a guest agree with the model and converge',
+  { timeout: 600_000 },
+  () => {
+    checkRuns(5, 140)
+  },
+)

@@ -77,6 +77,7 @@ const rooms: readonly Room[] = [
     name: 'other files of node/',
     files: /^node\//,
     values: /^node\/(?!(main|store|net|replica)(\.ts$|\/))/,
+    types: /^node\/replica(\.ts$|\/)/,
     packages: /./,
     pure: false,
   },

@@ -154,6 +154,8 @@ export const peerRequestSchemas = {
     config: z.object({ voters: z.array(memberIdSchema), learners: z.array(memberIdSchema) }),
     sizeBytes: index,
   }),
+  /** A member that can't go on from the log (it lived on the broadcast, or lost shop.db) asks for a full snapshot. */
+  'snapshot-want': z.object({}),
   'home-ask': z.object({ user: userIdSchema }),
   'home-assume': z.object({ user: userIdSchema, record: homeRecordSchema }),
   'cart-push': z.object({ item: cartItemSchema, membersVersion: index }),
@@ -216,6 +218,7 @@ export const peerResponseSchemas = {
   }),
   'snapshot-read': z.object({ bytes: base64 }),
   'snapshot-take': z.object({ installed: z.boolean() }),
+  'snapshot-want': z.object({}),
   'home-ask': z.object({
     record: homeRecordSchema.nullable(),
     /** "I am home at this record": the only answer that may be redirected to. */

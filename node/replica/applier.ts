@@ -3,7 +3,7 @@
  * change in one transaction (DESIGN.md section 2). Applying decides; this file only feeds it.
  */
 import { applyEntry } from '../core/apply.ts'
-import type { AppliedEntry } from '../core/apply.ts'
+import type { ApplyOutcome } from '../core/apply.ts'
 import { commandSchema } from '../commands.ts'
 import type { Command } from '../commands.ts'
 import type { LogEntry, RaftConfig } from '../core/raft/types.ts'
@@ -21,7 +21,7 @@ export type Applied = {
   readonly index: LogIndex
   readonly term: Term
   readonly command: Command | null
-  readonly outcome: AppliedEntry | null
+  readonly outcome: ApplyOutcome | null
 }
 
 export class Applier {

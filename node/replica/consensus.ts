@@ -4,7 +4,7 @@
  */
 import { Raft } from '../core/raft/raft.ts'
 import type { RaftConfig, RaftEffects, RaftInput, RaftMessage } from '../core/raft/types.ts'
-import { Fault } from '../faults.ts'
+import { Fault, isFault } from '../faults.ts'
 import type { LogIndex, MemberId, Term } from '../ids.ts'
 import type { CancelTimer, Clock, Logger, Random, Stores, Transport } from '../ports.ts'
 import { Applier } from './applier.ts'
@@ -19,6 +19,12 @@ const leaseShare = 0.8
 /** A tick later than this many intervals means that this process stood still: it is skipped, messages go first. */
 const lateTicksMax = 3
 
+const diskFullRetryDelayMs = 500
+/** The log is cut when it holds so many entries … */
+const logEntriesMax = 30_000
+/** … down to so many, which spare a member that was away briefly the whole snapshot. */
+const logEntriesKept = 10_000
+
 type Waiter<T> = { resolve: (value: T) => void; reject: (fault: Fault) => void }
 
 export type ConsensusHooks = {
@@ -28,6 +34,8 @@ export type ConsensusHooks = {
   changed(): void
   /** The primary's log no longer holds what this member lacks. */
   snapshotWanted(member: MemberId): void
+  /** Asked again at every tick while shop.db lacks what the log no longer has. */
+  stateWanted(): void
   /** The log or shop can't be written: stop serving and exit non-zero. */
   fatal(error: unknown): void
 }
@@ -191,12 +199,11 @@ export class Consensus {
     this.#cancelTick = this.#options.clock.timer(this.#tickMs, () => {
       const lateMs = this.#options.clock.monotonicMs() - this.#tickDueMs
       // After a stall the messages that arrived meanwhile are drained before time goes on.
-      if (lateMs <= lateTicksMax * this.#tickMs) this.#enqueue({ kind: 'tick' })
-      else
-        this.#options.logger.warn(
-          { lateMs: Math.round(lateMs) },
-          'this process stood still; draining messages before ticks',
-        )
+      // A voter whose state is not there yet does not campaign, nor does a former one that lives on the broadcast.
+      if (this.#options.stores.shop.feed() !== 'log') return this.#scheduleTick()
+      if (this.lacksState()) this.#options.hooks.stateWanted()
+      else if (lateMs <= lateTicksMax * this.#tickMs) this.#enqueue({ kind: 'tick' })
+      else this.#options.logger.warn({ lateMs: Math.round(lateMs) }, 'this process stood still; messages go before ticks')
       this.#scheduleTick()
     })
   }
@@ -254,11 +261,41 @@ export class Consensus {
     }
   }
 
+  /** The log no longer holds what shop.db lacks: only a full snapshot helps. */
+  lacksState(): boolean {
+    return this.#applier.applied.index < this.#options.stores.log.snapshotIndex()
+  }
+
   #apply(): void {
-    const batch = this.#applier.applyNext(this.#raft.commitIndex)
+    // A member that lives on the broadcast must not apply the same versions from an old log again.
+    if (this.#options.stores.shop.feed() !== 'log') return
+    const batch = this.#applyBatch()
     if (batch.length === 0) return
     this.#options.hooks.applied(batch)
+    this.#compact()
     if (this.#applier.applied.index < this.#raft.commitIndex) this.#continueApplying()
+  }
+
+  /** A full disk is no reason to give up: the entries stay in the log and are applied when there is space. */
+  #applyBatch(): Applied[] {
+    try {
+      return this.#applier.applyNext(this.#raft.commitIndex)
+    } catch (error) {
+      if (!isFault(error) || error.code !== 'disk-full') throw error
+      this.#options.logger.error({ reason: error.message }, 'the disk is full; applying waits for space')
+      this.#options.clock.timer(diskFullRetryDelayMs, () => this.#continueApplying())
+      return []
+    }
+  }
+
+  /** Applied entries are on disk twice (log and shop.db): the oldest go, but slow members still find theirs. */
+  #compact(): void {
+    const { log } = this.#options.stores
+    const through = this.#applier.applied.index - logEntriesKept
+    if (through - log.snapshotIndex() < logEntriesMax - logEntriesKept) return
+    const term = log.termAt(through)
+    // The configuration of a later, committed index: entries between that set others bring it back to the same.
+    if (term !== undefined) log.compact(through, term, this.#applier.applied.config)
   }
 
   #continueApplying(): void {

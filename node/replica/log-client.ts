@@ -12,6 +12,8 @@ import type { CancelTimer, Clock, Random, ShopStore, Transport } from '../ports.
 import type { Applied } from './applier.ts'
 import type { Consensus } from './consensus.ts'
 import type { LogClient, PresenceView } from './context.ts'
+import { VoterReads } from './voter-reads.ts'
+import { noPrimary, outcomeUnknown, withTimeout } from './waiting.ts'
 import type { Counters } from './counters.ts'
 
 /** How long a caller waits for the log when it names no time: longer than an election, shorter than a browser's patience. */
@@ -24,9 +26,6 @@ const retryDelayMs = 50
 const commandsUnderWayMax = 10_000
 /** A command must fit the 4 MiB of a log entry with room for its envelope. */
 const commandSizeBytesMax = 3 * 1024 * 1024
-/** One attempt of a read at one voter. */
-const queryAttemptTimeoutMs = 700
-const queryWaitMs = 3_000
 /** Reads wait so long for the own copy to reach the confirmed index. */
 const applyWaitMs = 2_000
 
@@ -35,7 +34,6 @@ type Waiter = {
   resolve: (outcome: { result: CommandResult; index: LogIndex }) => void
   reject: (fault: Fault) => void
 }
-type IndexWaiter = { index: LogIndex; resolve: () => void }
 
 export type LogClientOptions = {
   selfId: MemberId
@@ -57,7 +55,7 @@ export class ReplicaLogClient implements LogClient {
   readonly #options: LogClientOptions
   readonly #waiters = new Map<LogIndex, Waiter>()
   readonly #underWay = new Map<CommandId, Promise<{ result: CommandResult; index: LogIndex }>>()
-  readonly #applyWaiters = new Set<IndexWaiter>()
+  readonly #reads: VoterReads
   readonly #primaryListeners: (() => void)[] = []
   readonly #wakeUps = new Set<() => void>()
   #running = 0
@@ -65,6 +63,12 @@ export class ReplicaLogClient implements LogClient {
 
   constructor(options: LogClientOptions) {
     this.#options = options
+    this.#reads = new VoterReads(options, () => this.#waitForPrimary(retryDelayMs))
+  }
+
+  /** Reads that only voters answer; its handlers are this node's. */
+  get reads(): VoterReads {
+    return this.#reads
   }
 
   primary(): { id: MemberId; term: Term } | null {
@@ -101,16 +105,7 @@ export class ReplicaLogClient implements LogClient {
         waiter.reject(lostPlace())
       }
     }
-    this.indexReached(batch.at(-1)?.index ?? 0)
-  }
-
-  /** Also after a snapshot: everything through `index` is applied. */
-  indexReached(index: LogIndex): void {
-    for (const waiter of [...this.#applyWaiters]) {
-      if (waiter.index > index) continue
-      this.#applyWaiters.delete(waiter)
-      waiter.resolve()
-    }
+    this.#reads.indexReached(batch.at(-1)?.index ?? 0)
   }
 
   async run(
@@ -130,7 +125,7 @@ export class ReplicaLogClient implements LogClient {
     try {
       const { result, index } = await this.#runUntil(id, body, options.timeoutMs ?? commandWaitMs)
       if (options.waitLocal === true && this.#options.followsLog())
-        await this.#waitApplied(index, applyWaitMs)
+        await this.#reads.waitApplied(index, applyWaitMs)
       if (!result.ok) throw new Fault(result.code, result.message, result.data)
       return result.value
     } finally {
@@ -244,90 +239,8 @@ export class ReplicaLogClient implements LogClient {
     this.#waiters.clear()
   }
 
-  async query(query: VoterQuery, options: { current?: boolean; timeoutMs?: number } = {}): Promise<unknown> {
-    const current = options.current ?? true
-    const deadlineMs = this.#options.clock.monotonicMs() + (options.timeoutMs ?? queryWaitMs)
-    let lastFault: Fault | null = null
-    for (let attempt = 0; ; attempt += 1) {
-      const remainingMs = deadlineMs - this.#options.clock.monotonicMs()
-      if (remainingMs <= 0) break
-      const voter = this.#pickVoter(attempt)
-      if (voter !== null) {
-        try {
-          return await this.#queryAt(voter, query, current, Math.min(remainingMs, queryAttemptTimeoutMs))
-        } catch (error) {
-          if (!isFault(error)) throw error
-          lastFault = error
-        }
-      }
-      await this.#waitForPrimary(retryDelayMs)
-    }
-    throw lastFault?.code === 'overloaded'
-      ? lastFault
-      : noPrimary('no voter could confirm a current read in time')
-  }
-
-  #pickVoter(attempt: number): MemberId | null {
-    const { selfId, presence } = this.#options
-    const voters = this.#options.voters()
-    if (attempt === 0 && voters.includes(selfId)) return selfId
-    const live = voters.filter((voter) => presence.alive(voter))
-    const candidates = live.length > 0 ? live : voters
-    if (candidates.length === 0) return null
-    const start = Math.floor(this.#options.random.next() * candidates.length)
-    return candidates[(start + attempt) % candidates.length] ?? null
-  }
-
-  async #queryAt(voter: MemberId, query: VoterQuery, current: boolean, timeoutMs: number): Promise<unknown> {
-    if (voter === this.#options.selfId) return this.queryHere(query, current, timeoutMs)
-    const request = { kind: 'voter-query', query, current } as const
-    const { value } = await this.#options.transport.request(voter, request, { timeoutMs })
-    return value
-  }
-
-  /** Answers a read from the own rows; `current` first confirms with a majority that nothing newer was decided. */
-  async queryHere(query: VoterQuery, current: boolean, timeoutMs: number): Promise<unknown> {
-    if (!this.#options.voters().includes(this.#options.selfId)) throw noPrimary('this node is not a voter')
-    if (current) {
-      const index = await withTimeout(this.#options.clock, this.#confirmedIndex(timeoutMs), timeoutMs, () =>
-        noPrimary('no majority of the voters confirmed the read'),
-      )
-      await this.#waitApplied(index, timeoutMs)
-    }
-    return answerQuery(this.#options.shop, query)
-  }
-
-  async #confirmedIndex(timeoutMs: number): Promise<LogIndex> {
-    if (this.#options.consensus().raft.role === 'primary') return this.#options.consensus().readIndex()
-    const primary = this.#options.primaryHint()
-    if (primary === null || primary.id === this.#options.selfId) throw noPrimary('there is no primary now')
-    const { index } = await this.#options.transport.request(primary.id, { kind: 'read-index' }, { timeoutMs })
-    return index
-  }
-
-  async #waitApplied(index: LogIndex, timeoutMs: number): Promise<void> {
-    if (this.#options.consensus().appliedIndex >= index) return
-    const waiter: IndexWaiter = { index, resolve: () => undefined }
-    const reached = new Promise<void>((resolve) => {
-      waiter.resolve = resolve
-      this.#applyWaiters.add(waiter)
-    })
-    try {
-      await withTimeout(
-        this.#options.clock,
-        reached,
-        timeoutMs,
-        () =>
-          new Fault(
-            'behind',
-            'this node has not applied the newest log entries yet',
-            {},
-            { retryAfterSeconds: 1 },
-          ),
-      )
-    } finally {
-      this.#applyWaiters.delete(waiter)
-    }
+  query(query: VoterQuery, options: { current?: boolean; timeoutMs?: number } = {}): Promise<unknown> {
+    return this.#reads.query(query, options)
   }
 
   #waitForPrimary(timeoutMs: number): Promise<void> {
@@ -346,50 +259,6 @@ export class ReplicaLogClient implements LogClient {
   readonly handlers = {
     propose: async (_from: MemberId, request: PeerRequestOf<'propose'>): Promise<PeerResponseOf<'propose'>> =>
       this.proposeHere(request.id, request.body, request.timeoutMs),
-    'read-index': async (): Promise<PeerResponseOf<'read-index'>> => ({
-      index: await this.#options.consensus().readIndex(),
-    }),
-    'voter-query': async (_from: MemberId, request: PeerRequestOf<'voter-query'>) => ({
-      value: await this.queryHere(request.query, request.current, queryAttemptTimeoutMs),
-    }),
-  }
-}
-
-function answerQuery(shop: ShopStore, query: VoterQuery): unknown {
-  switch (query.kind) {
-    case 'order':
-      return shop.read.order(query.order)
-    case 'orders': {
-      const { kind: _kind, user, status, cursor, limit } = query
-      return shop.orders({
-        limit,
-        ...(user === undefined ? {} : { user }),
-        ...(status === undefined ? {} : { status: status as 'placed' }),
-        ...(cursor === undefined ? {} : { cursor }),
-      })
-    }
-    case 'account-by-email':
-      return shop.read.accountByEmail(query.email)
-    case 'account':
-      return shop.read.account(query.user)
-  }
-}
-
-/** Rejects with a fault after `timeoutMs`; the work itself goes on. */
-export async function withTimeout<T>(
-  clock: Clock,
-  work: Promise<T>,
-  timeoutMs: number,
-  fault: () => Fault,
-): Promise<T> {
-  let cancel: CancelTimer = () => undefined
-  const timeout = new Promise<never>((_resolve, reject) => {
-    cancel = clock.timer(timeoutMs, () => reject(fault()))
-  })
-  try {
-    return await Promise.race([work, timeout])
-  } finally {
-    cancel()
   }
 }
 
@@ -408,15 +277,7 @@ function retryVerdict(error: unknown): 'final' | 'not-done' | 'unknown' {
   }
 }
 
-function noPrimary(why: string): Fault {
-  return new Fault('no-primary', why, {}, { retryAfterSeconds: 1 })
-}
-
 /** Another primary's entry took the place, so the command is not in the log from here. */
 function lostPlace(): Fault {
   return noPrimary('the primary changed before the command was committed')
-}
-
-function outcomeUnknown(): Fault {
-  return new Fault('outcome-unknown', 'the change was sent to the log, but was not decided in time')
 }

@@ -1,0 +1,200 @@
+/**
+ * One node without its doors: consensus, catalog, carts, orders, wired together. Knows ports only, so that the
+ * simulator runs exactly this with a fake network, a virtual clock and SQLite in memory (DESIGN.md section 10).
+ */
+import { Fault, isFault } from './faults.ts'
+import type { ClusterId, LogIndex, MemberId } from './ids.ts'
+import type { GossipMessage, GossipTopic, GossipVerdict, PeerRequestKind, PeerRequestOf, PeerResponseOf } from './messages.ts'
+import type { Clock, Logger, PasswordHasher, PeerInfo, Random, Stores, Transport, TransportHandlers } from './ports.ts'
+import type { Replica } from './replica-api.ts'
+import { prepareStores } from './replica/start-up.ts'
+import { createParts } from './replica/parts.ts'
+import type { Parts } from './replica/parts.ts'
+import type { RequestHandlers, Settings } from './replica/context.ts'
+
+/** Handing the lease over on a clean stop: longer than an election, so that it nearly always succeeds. */
+const handOverTimeoutMs = 2_500
+
+export type ReplicaOptions = {
+  readonly settings: Settings
+  readonly clock: Clock
+  readonly random: Random
+  readonly transport: Transport
+  readonly stores: Stores
+  readonly hasher: PasswordHasher
+  readonly logger: Logger
+  /** How busy this process is, 0 to 100 or more. */
+  readonly loadPercent: () => number
+  /** This node can't go on (disk failed, invariant broken): the process must end with an error. */
+  readonly onFatal: (error: unknown) => void
+}
+
+export class ReplicaNode {
+  readonly #options: ReplicaOptions
+  readonly #parts: Parts
+  readonly #handlers: RequestHandlers
+  #started = false
+  #stopped = false
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options
+    prepareStores(options)
+    this.#parts = createParts(options, {
+      started: () => this.#started,
+      clusterKnown: (clusterId) => this.#setHello(clusterId),
+      fatal: (error) => this.#fatal(error),
+    })
+    this.#handlers = this.#parts.handlers
+  }
+
+  /** What `http/` may use. */
+  get api(): Replica {
+    return this.#parts.api
+  }
+
+  /** For tests and the simulator's checkers. */
+  get parts(): Parts {
+    return this.#parts
+  }
+
+  /** Begins, joins or goes on. Resolves when this node listens; being a member and ready comes later. */
+  async start(): Promise<void> {
+    const { stores, transport } = this.#options
+    this.#setHello(stores.log.identity().clusterId)
+    await transport.start(this.#transportHandlers())
+    this.#started = true
+    this.#parts.start()
+  }
+
+  #setHello(clusterId: ClusterId | null): void {
+    const { stores, transport, settings } = this.#options
+    const { starts } = stores.log.identity()
+    const lastIndex = stores.log.lastIndex()
+    const lastTerm = stores.log.termAt(lastIndex) ?? 0
+    transport.setHello({ clusterId, node: settings.node, starts, lastTerm, lastIndex })
+  }
+
+  /** Stops without a failed request: the lease is handed over first. Resolves when nothing runs any more. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    await this.#handOver()
+    this.#parts.presence.announce(true)
+    this.#stopped = true
+    this.#parts.stop()
+    await this.#options.transport.stop()
+  }
+
+  async #handOver(): Promise<void> {
+    const { consensus, context } = this.#parts
+    if (!consensus.isPrimary() || consensus.config.voters.length < 2) return
+    const lapsed = new Promise<boolean>((resolve) => {
+      context.clock.timer(handOverTimeoutMs, () => resolve(false))
+    })
+    const handedOver = await Promise.race([consensus.transfer(null), lapsed])
+    if (!handedOver) this.#options.logger.warn({}, 'no other voter took the lease in time; the voters will elect one')
+  }
+
+  /** As if the process were killed: nothing is said, nothing more is done. */
+  crash(): void {
+    this.#stopped = true
+    this.#parts.stop()
+  }
+
+  #fatal(error: unknown): void {
+    if (this.#stopped) return
+    this.#stopped = true
+    this.#parts.stop()
+    this.#options.onFatal(error)
+  }
+
+  // ---------------------------------------------------------------- what peers say
+
+  #transportHandlers(): TransportHandlers {
+    return {
+      peerConnected: (peer) => this.#peerConnected(peer),
+      peerDisconnected: (peer) => {
+        this.#parts.consensus.input({ kind: 'peer-disconnected', member: peer })
+        this.#parts.presence.peerDisconnected(peer)
+      },
+      raft: (from, message) => this.#parts.voting.receive(from, message),
+      request: (from, request) => this.#answer(from, request),
+      gossip: (topic, message, from) => this.#gossip(topic, message, from),
+      admit: (peer) => this.#admit(peer),
+    }
+  }
+
+  #peerConnected(peer: PeerInfo): void {
+    this.#parts.presence.peerConnected(peer)
+    this.#parts.consensus.input({ kind: 'peer-connected', member: peer.id })
+    this.#parts.users.peerConnected()
+  }
+
+  /** Refuses removed members, other clusters and members that went back in time (DESIGN.md section 2). */
+  #admit(peer: PeerInfo): void {
+    const { log } = this.#options.stores
+    const own = log.identity().clusterId
+    const { clusterId, starts, lastTerm, lastIndex } = peer.hello
+    if (this.#parts.membership.isRemoved(peer.id)) throw new Fault('forbidden', 'this node was removed from the cluster')
+    if (own !== null && clusterId !== null && own !== clusterId) {
+      throw new Fault('forbidden', 'this node belongs to another cluster')
+    }
+    const seen = log.peerStarts(peer.id)
+    if (seen !== null && starts < seen.starts) {
+      throw new Fault('forbidden', 'this node’s data went back in time (a restored copy?); empty it and let it join again')
+    }
+    if (seen === null || starts > seen.starts) log.setPeerStarts(peer.id, { starts, lastTerm, lastIndex })
+  }
+
+  async #answer<K extends PeerRequestKind>(from: MemberId, request: PeerRequestOf<K>): Promise<PeerResponseOf<K>> {
+    if (this.#stopped) throw new Fault('no-primary', 'this node is stopping', {}, { retryAfterSeconds: 1 })
+    const isOpen = request.kind === 'join' || request.kind === 'members'
+    if (!isOpen && this.#parts.membership.get(from) === null) {
+      throw new Fault('forbidden', 'only members may ask this')
+    }
+    try {
+      const handler = this.#handlers[request.kind as K] as (
+        from: MemberId,
+        request: PeerRequestOf<K>,
+      ) => Promise<PeerResponseOf<K>>
+      return await handler(from, request)
+    } catch (error) {
+      if (!isFault(error)) this.#options.logger.error({ from, kind: request.kind, error }, 'a request from a peer failed')
+      throw error
+    }
+  }
+
+  #gossip<T extends GossipTopic>(topic: T, message: GossipMessage<T>, from: MemberId): GossipVerdict {
+    if (this.#stopped) return 'ignore'
+    const { announcer, catalogFeed, presence, users, membership } = this.#parts
+    switch (topic) {
+      case 'lease':
+        return announcer.receive(message as GossipMessage<'lease'>, from)
+      case 'catalog':
+        return catalogFeed.heard(message as GossipMessage<'catalog'>, from)
+      case 'presence': {
+        const heard = message as GossipMessage<'presence'>
+        membership.noticeVersion(heard.membersVersion, from)
+        const verdict = presence.heard(heard, from)
+        if (verdict === 'accept') catalogFeed.noticeVersion(heard.catalogVersion)
+        return verdict
+      }
+      case 'revocations':
+        if (membership.isRemoved(from)) return 'reject'
+        if (membership.get(from) === null) return 'ignore'
+        return users.heardRevocations(message as GossipMessage<'revocations'>)
+      default: {
+        const never: never = topic
+        throw new Error(`unknown topic ${String(never)}`)
+      }
+    }
+  }
+
+  /** Index through which this node has applied the log. */
+  appliedIndex(): LogIndex {
+    return this.#parts.consensus.appliedIndex
+  }
+}
+
+export function createReplica(options: ReplicaOptions): ReplicaNode {
+  return new ReplicaNode(options)
+}

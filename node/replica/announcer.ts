@@ -1,0 +1,112 @@
+/**
+ * What the primary tells everybody by gossip, and what everybody makes of it: who is primary, which catalog and
+ * members versions there are, who votes, how far orders are decided. Terms heard by gossip are hints, never stored
+ * (DESIGN.md section 4).
+ */
+import type { LogIndex, MemberId, Term } from '../ids.ts'
+import type { GossipMessage, GossipVerdict } from '../messages.ts'
+import type { CancelTimer, Clock, ShopStore, Transport } from '../ports.ts'
+import type { MembersView } from './context.ts'
+
+/** Repeated once a second for those who missed the last one. */
+const announceIntervalMs = 1_000
+/** Changes are announced at once, but many in a row as one. */
+const announceSoonDelayMs = 30
+/** Without a word for this long the primary that was heard of counts as unknown. */
+const hintLifeMs = 4_000
+
+export type LeaseHint = {
+  readonly primary: MemberId
+  readonly term: Term
+  readonly voters: readonly MemberId[]
+  readonly learners: readonly MemberId[]
+  readonly configIndex: LogIndex
+  readonly heardAtMs: number
+}
+
+export type AnnouncerOptions = {
+  selfId: MemberId
+  clock: Clock
+  transport: Transport
+  shop: ShopStore
+  members: MembersView
+  isPrimary: () => boolean
+  term: () => Term
+  /** A newer announcement was taken. */
+  heard: (message: GossipMessage<'lease'>, from: MemberId) => void
+}
+
+export class Announcer {
+  readonly #options: AnnouncerOptions
+  #hint: LeaseHint | null = null
+  #cancelInterval: CancelTimer | null = null
+  #cancelSoon: CancelTimer | null = null
+
+  constructor(options: AnnouncerOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#cancelInterval = this.#options.clock.timer(announceIntervalMs, () => {
+      this.#announce()
+      this.start()
+    })
+  }
+
+  stop(): void {
+    this.#cancelInterval?.()
+    this.#cancelSoon?.()
+  }
+
+  /** The newest announcement heard, while it is fresh. */
+  hint(): LeaseHint | null {
+    const hint = this.#hint
+    if (hint === null || this.#options.clock.monotonicMs() - hint.heardAtMs > hintLifeMs) return null
+    return hint
+  }
+
+  /** Something worth announcing changed at the primary. */
+  soon(): void {
+    if (this.#cancelSoon !== null || !this.#options.isPrimary()) return
+    this.#cancelSoon = this.#options.clock.timer(announceSoonDelayMs, () => {
+      this.#cancelSoon = null
+      this.#announce()
+    })
+  }
+
+  #announce(): void {
+    const { shop, selfId, transport, isPrimary, term, members } = this.#options
+    if (!isPrimary() || !members.selfIsMember()) return
+    const { version, digest } = shop.read.catalog()
+    const { index, config } = shop.applied()
+    const message: GossipMessage<'lease'> = {
+      term: term(),
+      primary: selfId,
+      catalogVersion: version,
+      catalogDigest: digest,
+      membersVersion: members.version(),
+      ordersIndex: shop.ordersIndex(),
+      voters: [...config.voters],
+      learners: [...config.learners],
+      configIndex: index,
+    }
+    this.#take(message)
+    transport.publish('lease', message)
+  }
+
+  receive(message: GossipMessage<'lease'>, from: MemberId): GossipVerdict {
+    if (message.primary !== from || this.#options.members.isRemoved(from)) return 'reject'
+    // A peer that is not known yet may be the new primary of a changed cluster: let its members version be fetched.
+    const stale = this.#hint !== null && message.term < this.#hint.term
+    if (stale) return 'ignore'
+    this.#take(message)
+    this.#options.heard(message, from)
+    return this.#options.members.get(from) === null ? 'ignore' : 'accept'
+  }
+
+  #take(message: GossipMessage<'lease'>): void {
+    const { primary, term, voters, learners, configIndex } = message
+    const heardAtMs = this.#options.clock.monotonicMs()
+    this.#hint = { primary, term, voters, learners, configIndex, heardAtMs }
+  }
+}

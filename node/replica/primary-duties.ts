@@ -1,0 +1,150 @@
+/**
+ * What only the primary does beside the log: begins the cluster, keeps the voters at their number, hands out full
+ * snapshots. Every duty is decided anew from the state at hand, so that a new primary goes on where the old one
+ * stopped (DESIGN.md section 3, "Voters").
+ */
+import { isFault } from '../faults.ts'
+import type { CommandId, MemberId } from '../ids.ts'
+import { nextVoterChange } from '../core/voters.ts'
+import type { CancelTimer, Clock, Logger, ShopStore } from '../ports.ts'
+import type { Consensus } from './consensus.ts'
+import type { LogClient, MembersView, PresenceView, Settings } from './context.ts'
+import type { Counters } from './counters.ts'
+import type { Snapshots } from './snapshots.ts'
+
+/** How often the voters are looked at; a change that is under way goes on at once when its entry is committed. */
+const dutyIntervalMs = 150
+
+export type PrimaryDutiesOptions = {
+  settings: Settings
+  selfId: MemberId
+  clock: Clock
+  logger: Logger
+  shop: ShopStore
+  counters: Counters
+  members: MembersView
+  presence: PresenceView
+  log: LogClient
+  consensus: () => Consensus
+  snapshots: Snapshots
+}
+
+export class PrimaryDuties {
+  readonly #options: PrimaryDutiesOptions
+  readonly #deadSinceMs = new Map<MemberId, number>()
+  readonly #sending = new Set<MemberId>()
+  #beginning = false
+  #changing = false
+  #cancel: CancelTimer | null = null
+
+  constructor(options: PrimaryDutiesOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#cancel = this.#options.clock.timer(dutyIntervalMs, () => {
+      this.perform()
+      this.start()
+    })
+  }
+
+  stop(): void {
+    this.#cancel?.()
+  }
+
+  /** Looks at everything that is due. Cheap, so it is also called after each applied batch. */
+  perform(): void {
+    const consensus = this.#options.consensus()
+    if (!consensus.isPrimary() || !consensus.raft.hasCommittedInTerm) {
+      this.#deadSinceMs.clear()
+      return
+    }
+    this.#beginCluster()
+    this.#changeVoters(consensus)
+  }
+
+  #beginCluster(): void {
+    const { shop, settings, selfId, log, logger } = this.#options
+    if (this.#beginning || shop.read.currency() !== null) return
+    this.#beginning = true
+    const { node, publicUrl: url, p2p, eligible, capacity, currency } = settings
+    const member = { id: selfId, node, url, p2p, eligible, capacity }
+    log
+      .run('cluster.begin' as CommandId, { kind: 'cluster.begin', currency, member })
+      .then(() => logger.info({ node, currency }, 'the cluster has begun'))
+      .catch((error: unknown) => logger.warn({ reason: String(error) }, 'the cluster could not begin yet'))
+      .finally(() => {
+        this.#beginning = false
+      })
+  }
+
+  #changeVoters(consensus: Consensus): void {
+    const { members, settings, selfId, logger } = this.#options
+    if (this.#changing || consensus.raft.pendingConfigIndex > 0 || members.list().length === 0) return
+    const decision = nextVoterChange({
+      members: this.#candidates(consensus),
+      config: consensus.config,
+      replaceVoterAfterMs: settings.replaceVoterAfterMs,
+      self: selfId,
+    })
+    switch (decision.kind) {
+      case 'none':
+        return
+      case 'hand-over':
+        this.#perform('hand-over', consensus.transfer(decision.to))
+        return
+      case 'change':
+        logger.info(
+          { voters: decision.config.voters, learners: decision.config.learners },
+          'changing the voters',
+        )
+        this.#perform('change', consensus.changeConfig(decision.config))
+    }
+  }
+
+  #candidates(consensus: Consensus) {
+    const { members, presence, clock, selfId } = this.#options
+    const progress = consensus.raft.progress()
+    const nowMs = clock.monotonicMs()
+    return members.list().map((member) => {
+      const alive = presence.alive(member.id)
+      if (alive) this.#deadSinceMs.delete(member.id)
+      else if (!this.#deadSinceMs.has(member.id)) this.#deadSinceMs.set(member.id, nowMs)
+      const deadForMs = alive ? 0 : nowMs - (this.#deadSinceMs.get(member.id) ?? nowMs)
+      const caughtUp = member.id === selfId || (progress.get(member.id)?.caughtUp ?? false)
+      return { id: member.id, eligible: member.eligible, alive, caughtUp, deadForMs }
+    })
+  }
+
+  #perform(what: string, work: Promise<unknown>): void {
+    this.#changing = true
+    work
+      .catch((error: unknown) => {
+        if (!isFault(error)) throw error
+        this.#options.logger.debug({ what, reason: error.message }, 'the voters could not be changed now')
+      })
+      .finally(() => {
+        this.#changing = false
+      })
+  }
+
+  /** Hands a full snapshot to a voter or learner that the log can't help; one at a time per member. */
+  sendSnapshot(to: MemberId): void {
+    const consensus = this.#options.consensus()
+    if (this.#sending.has(to)) return
+    this.#sending.add(to)
+    this.#options.snapshots
+      .send(to)
+      .then(
+        (index) => consensus.input({ kind: 'snapshot-sent', to, ok: true, index }),
+        (error: unknown) => {
+          this.#options.logger.warn(
+            { to, reason: String(error) },
+            'a snapshot did not arrive; it is sent again',
+          )
+          consensus.input({ kind: 'snapshot-sent', to, ok: false, index: 0 })
+        },
+      )
+      .finally(() => this.#sending.delete(to))
+  }
+}

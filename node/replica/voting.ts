@@ -1,0 +1,99 @@
+/**
+ * Which feed this node follows: the log (voters and learners) or the broadcast (everybody else), and how it changes
+ * from one to the other. A member that lived on the broadcast switches to the log only by installing a full snapshot
+ * that is not older than its own catalog, so that its version never goes back (DESIGN.md section 4).
+ */
+import type { RaftMessage } from '../core/raft/types.ts'
+import type { MemberId } from '../ids.ts'
+import type { Clock, Logger, Stores, Transport } from '../ports.ts'
+import type { LeaseHint } from './announcer.ts'
+import type { Consensus } from './consensus.ts'
+
+/** A member that is in no announced configuration and got no entries for this long lives on the broadcast. */
+const appendSilenceMs = 3_000
+/** A snapshot is asked for again after this; it takes as long as the catalog is large. */
+const wantAgainMs = 2_000
+const wantTimeoutMs = 1_000
+
+export type VotingOptions = {
+  selfId: MemberId
+  clock: Clock
+  logger: Logger
+  transport: Transport
+  stores: Stores
+  consensus: () => Consensus
+  hint: () => LeaseHint | null
+}
+
+export class Voting {
+  readonly #options: VotingOptions
+  #lastAppendMs: number
+  #lastWantMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: VotingOptions) {
+    this.#options = options
+    this.#lastAppendMs = options.clock.monotonicMs()
+  }
+
+  followsLog(): boolean {
+    return this.#options.stores.shop.feed() === 'log'
+  }
+
+  /** Who votes now: by the own log, or by what the primary announced to those that don't hold it. */
+  voters(): readonly MemberId[] {
+    if (this.followsLog()) return this.#options.consensus().config.voters
+    return this.#options.hint()?.voters ?? []
+  }
+
+  /** A consensus message; appends are held off while this node can't take the log up. */
+  receive(from: MemberId, message: RaftMessage): void {
+    const consensus = this.#options.consensus()
+    if (message.kind !== 'append') {
+      consensus.receive(from, message)
+      return
+    }
+    this.#lastAppendMs = this.#options.clock.monotonicMs()
+    const { shop, log } = this.#options.stores
+    if (shop.feed() === 'broadcast') {
+      const canStartFromLog = shop.read.catalog().version === 0 && log.lastIndex() === 0
+      if (!canStartFromLog) {
+        this.wantSnapshot(from)
+        return
+      }
+      shop.setFeed('log')
+    }
+    consensus.receive(from, message)
+  }
+
+  /** Asks the primary for a full snapshot: the log alone can't bring this node to where it must be. */
+  wantSnapshot(primary: MemberId): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (nowMs - this.#lastWantMs < wantAgainMs || primary === this.#options.selfId) return
+    this.#lastWantMs = nowMs
+    this.#options.transport
+      .request(primary, { kind: 'snapshot-want' }, { timeoutMs: wantTimeoutMs })
+      .catch((error: unknown) => {
+        this.#options.logger.debug({ primary, reason: String(error) }, 'the primary gave no snapshot yet; it is asked again')
+      })
+  }
+
+  /** A newer announcement of the primary: a former voter learns here that it is none any more. */
+  heardHint(hint: LeaseHint): void {
+    const { selfId, stores, clock, logger, consensus } = this.#options
+    if (!this.followsLog() || hint.primary === selfId) return
+    if (hint.voters.includes(selfId) || hint.learners.includes(selfId)) return
+    if (hint.configIndex <= consensus().appliedIndex && consensus().config.voters.includes(selfId)) return
+    if (clock.monotonicMs() - this.#lastAppendMs < appendSilenceMs) return
+    logger.info({}, 'no longer a voter: following the catalog broadcast from now on')
+    stores.shop.setFeed('broadcast')
+  }
+
+  /** After a full snapshot was swapped in: the log starts behind it, and keeps acknowledged entries beyond it. */
+  snapshotInstalled(): void {
+    const { log, shop } = this.#options.stores
+    const { index, term, config } = shop.applied()
+    if (log.termAt(index) === term) log.compact(index, term, config)
+    else log.resetTo(index, term, config)
+    this.#options.consensus().snapshotInstalled()
+  }
+}

@@ -265,9 +265,11 @@ export class CartDocument {
     const { doc, knowledge, generation } = this.state
     if (frame.generation !== generation) throw new Fault('invalid-request', 'a lineage has one generation')
     const checked = checkUpdate(frame.update)
-    if (hasAll(doc, checked)) {
+    const unchanged: MergeResult = { kind: 'merged', changed: false, lineageChanged: false, additions: [] }
+    const isKnown = hasAll(doc, checked)
+    if (isKnown && !checked.hasDeletions) {
       checkPresent(doc, checked.facts)
-      return { kind: 'merged', changed: false, lineageChanged: false, additions: [] }
+      return unchanged
     }
     const scratch = applyToScratch(doc, checked)
     if (scratch === null) {
@@ -277,6 +279,7 @@ export class CartDocument {
     }
     checkPresent(scratch, checked.facts)
     checkPresent(scratch, knowledge.everything())
+    if (isKnown) return unchanged
     const estimate = this.state.sizeBytes + frame.update.byteLength
     // A full state repeats what is here, so only for a delta is the sum near enough to spare an encoding.
     const isExact = frame.kind === 'full' || estimate > cartDocumentSizeBytesMax

@@ -22,6 +22,8 @@ export type CheckedUpdate = {
   readonly facts: readonly Fact[]
   /** Where each client's structs begin and end in this update. */
   readonly ranges: readonly { readonly client: number; readonly from: number; readonly to: number }[]
+  /** Honest ones occur in full states, where two replicas recorded the same fact. */
+  readonly hasDeletions: boolean
   readonly update: Uint8Array
 }
 
@@ -103,7 +105,7 @@ export function checkUpdate(update: Uint8Array): CheckedUpdate {
     if (range?.client === client && range.to === clock) range.to += 1
     else ranges.push({ client, from: clock, to: clock + 1 })
   }
-  return { facts: [...facts.values()], ranges, update }
+  return { facts: [...facts.values()], ranges, hasDeletions: ds.clients.size > 0, update }
 }
 
 /** True when the document has met every struct of the update. */

@@ -394,3 +394,4 @@ export type {
   PeerRequest,
   RaftConfig,
 }
+export type { KeyLabel, Signature, Signer } from './keyring.ts'

@@ -1,0 +1,154 @@
+import { assert } from '../faults.ts'
+import type { CatalogVersion, ClusterId, Handle, LogIndex } from '../ids.ts'
+import type {
+  AppliedState,
+  CatalogVersionRecord,
+  OrderPageQuery,
+  ProductPage,
+  ProductQuery,
+  ShopStore,
+  SnapshotSink,
+  SnapshotSource,
+  SoldNotice,
+  Tables,
+} from '../ports.ts'
+import type { Connection } from './connection.ts'
+import { Meta } from './meta.ts'
+import { ProductLists } from './product-lists.ts'
+import { ShopTables } from './shop-tables.ts'
+import type { DigestOf, SinkOptions } from './snapshot-sink.ts'
+import { FileSink, MemorySink } from './snapshot-sink.ts'
+import type { SnapshotKind, SnapshotState } from './snapshot.ts'
+import { fileSnapshot, memorySnapshot } from './snapshot.ts'
+
+const nothingApplied: AppliedState = { index: 0, term: 0, config: { voters: [], learners: [] } }
+
+/** Names for temporary files beside `shop.db`; whatever carries them at a start is left over and removed. */
+export const snapshotFilePrefix = 'shop.db.snapshot-'
+export const incomingFilePrefix = 'shop.db.incoming-'
+
+/** `ShopStore` over SQLite. */
+export class SqliteShopStore implements ShopStore {
+  readonly #connection: Connection
+  readonly #directory: string | null
+  readonly #digestOf: DigestOf | undefined
+  readonly #meta: Meta
+  readonly #tables: ShopTables
+  readonly #lists: ProductLists
+  #temporaryFiles = 0
+
+  /** `directory`: where `shop.db` is, null for one in memory. */
+  constructor(connection: Connection, directory: string | null, digestOf: DigestOf | undefined) {
+    this.#connection = connection
+    this.#directory = directory
+    this.#digestOf = digestOf
+    this.#meta = new Meta(connection)
+    this.#tables = new ShopTables(connection, this.#meta)
+    this.#lists = new ProductLists(connection, this.#tables.products)
+  }
+
+  get read(): Tables {
+    return this.#tables
+  }
+
+  transaction<T>(work: (tables: Tables) => T): T {
+    return this.#connection.transaction(() => work(this.#tables))
+  }
+
+  clusterId(): ClusterId | null {
+    return this.#meta.get<ClusterId | null>('cluster_id', null)
+  }
+
+  setClusterId(clusterId: ClusterId): void {
+    const own = this.clusterId()
+    assert(own === null || own === clusterId, 'a node belongs to one cluster for life')
+    if (own === null) this.#meta.set('cluster_id', clusterId)
+  }
+
+  applied(): AppliedState {
+    return this.#meta.get('applied', nothingApplied)
+  }
+
+  setApplied(applied: AppliedState): void {
+    this.#meta.set('applied', { index: applied.index, term: applied.term, config: applied.config })
+  }
+
+  feed(): 'log' | 'broadcast' {
+    return this.#meta.get<'log' | 'broadcast'>('feed', 'broadcast')
+  }
+
+  setFeed(feed: 'log' | 'broadcast'): void {
+    this.#meta.set('feed', feed)
+  }
+
+  productJson(handle: Handle): string | null {
+    return this.#tables.products.text(handle)
+  }
+
+  products(query: ProductQuery): ProductPage {
+    return this.#lists.page(query)
+  }
+
+  categories(): { name: string; count: number }[] {
+    return this.#tables.products.categories()
+  }
+
+  allProducts(): Iterable<string> {
+    return this.#tables.products.texts()
+  }
+
+  versionsAfter(afterVersion: CatalogVersion, sizeBytesMax: number): CatalogVersionRecord[] | null {
+    return this.#tables.versions.after(afterVersion, this.#tables.catalog().version, sizeBytesMax)
+  }
+
+  orders(query: OrderPageQuery): ReturnType<ShopStore['orders']> {
+    return this.#tables.orders.page(query)
+  }
+
+  soldSince(afterIndex: LogIndex, limit: number): SoldNotice[] {
+    return this.#tables.orders.soldSince(afterIndex, limit)
+  }
+
+  ordersIndex(): LogIndex {
+    return this.#tables.orders.newestIndex()
+  }
+
+  snapshot(kind: SnapshotKind): SnapshotSource {
+    const state = { ...this.#state(), ...(kind === 'catalog' ? { applied: nothingApplied } : {}) }
+    if (this.#directory === null) return memorySnapshot(this.#connection, kind, state)
+    return fileSnapshot(this.#connection, kind, state, this.#temporaryFile(snapshotFilePrefix))
+  }
+
+  receive(kind: SnapshotKind): SnapshotSink {
+    const options: SinkOptions = {
+      kind,
+      connection: this.#connection,
+      own: () => ({ ...this.#state(), clusterId: this.clusterId(), feed: this.feed() }),
+      digestOf: this.#digestOf,
+    }
+    return this.#directory === null
+      ? new MemorySink(options)
+      : new FileSink(options, this.#temporaryFile(incomingFilePrefix))
+  }
+
+  sizeBytes(): number {
+    return this.#connection.sizeBytes()
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+
+  #state(): SnapshotState {
+    return {
+      applied: this.applied(),
+      catalog: this.#tables.catalog(),
+      membersVersion: this.#tables.membersVersion(),
+    }
+  }
+
+  #temporaryFile(prefix: string): string {
+    this.#temporaryFiles += 1
+    return `${this.#directory ?? '.'}/${prefix}${this.#temporaryFiles}`
+  }
+}

@@ -20,23 +20,12 @@ export type Step = {
   pick: number
 }
 /** Repeated names are more frequent. */
+// prettier-ignore
 export const stepKinds = [
-  ...['add', 'add', 'add', 'keyed-add', 'keyed-add', 'set', 'keyed-set', 'remove', 'keyed-remove', 'clear'],
-  ...[
-    'retry',
-    'retry',
-    'retry',
-    'misuse',
-    'deliver',
-    'deliver',
-    'deliver',
-    'deliver',
-    'sync',
-    'sync',
-    'push',
-  ],
-  ...['checkout', 'checkout', 'submit', 'submit', 'learn', 'notice', 'restart', 'backup', 'restore'],
-  ...['rebase', 'rebase', 'absorb'],
+  'add', 'add', 'add', 'keyed-add', 'keyed-add', 'set', 'keyed-set', 'remove', 'keyed-remove', 'clear',
+  'retry', 'retry', 'retry', 'misuse', 'deliver', 'deliver', 'deliver', 'deliver', 'sync', 'sync', 'push',
+  'checkout', 'checkout', 'submit', 'submit', 'learn', 'notice', 'restart', 'reopen', 'reopen', 'backup',
+  'restore', 'rebase', 'rebase', 'absorb',
 ] as const
 
 type Replica = { user: UserId; doc: CartDocument; model: CartModel; writer: string; index: number }
@@ -119,6 +108,9 @@ export class CartWorld {
         return this.notice(replica, step.pick)
       case 'restart':
         return this.open(replica, this.full(replica))
+      case 'reopen': // evicted and loaded again by the same process: the writer goes on, the Yjs client is another
+        replica.doc = CartDocument.load(replica.doc.encode(), { clientId: this.draw() })
+        return
       case 'backup':
         return void this.backups.push(this.full(replica))
       case 'restore':
@@ -128,7 +120,15 @@ export class CartWorld {
         return
       case 'absorb':
         return this.absorb(replica, this.at(step.other))
-      default:
+      case 'add':
+      case 'keyed-add':
+      case 'set':
+      case 'keyed-set':
+      case 'remove':
+      case 'keyed-remove':
+      case 'clear':
+      case 'retry':
+      case 'misuse':
         return this.shop(step, replica)
     }
   }

@@ -70,7 +70,7 @@ function row(
   expected: readonly CartLine[],
   after: (one: Node, other: Node) => void = () => undefined,
 ): void {
-  describe(name, () => {
+  describe.each([name])('%s', () => {
     test.each(variants)('$name', ({ clientIds, rebases }) => {
       const start = CartDocument.create({ clientId: clientIds[0], lineage: 'the-first-one' })
       for (const [edit, key] of begin) {

@@ -49,8 +49,14 @@ export class CartWorld {
   constructor(seed: number, accountReplicas: number) {
     this.random = seed >>> 0
     const users = [...Array.from({ length: accountReplicas }, () => account), guest, guest]
+    // A cart begins at one node as a rule, at several at once now and then.
+    const isOneLineage = seed % 4 > 0
+    const lineage = this.drawLineage()
     this.replicas = users.map((user, index) => {
-      const options = { clientId: this.draw(), lineage: this.drawLineage() }
+      const options = {
+        clientId: this.draw(),
+        lineage: isOneLineage ? `${user.slice(0, 1)}${lineage}` : this.drawLineage(),
+      }
       return {
         user,
         index,

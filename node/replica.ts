@@ -4,12 +4,27 @@
  */
 import { Fault, isFault } from './faults.ts'
 import type { ClusterId, LogIndex, MemberId } from './ids.ts'
-import type { GossipMessage, GossipTopic, GossipVerdict, PeerRequestKind, PeerRequestOf, PeerResponseOf } from './messages.ts'
-import type { Clock, Logger, PasswordHasher, PeerInfo, Random, Stores, Transport, TransportHandlers } from './ports.ts'
+import type {
+  GossipMessage,
+  GossipTopic,
+  GossipVerdict,
+  PeerRequestKind,
+  PeerRequestOf,
+  PeerResponseOf,
+} from './messages.ts'
+import type {
+  Clock,
+  Logger,
+  PasswordHasher,
+  PeerInfo,
+  Random,
+  Stores,
+  Transport,
+  TransportHandlers,
+} from './ports.ts'
 import type { Replica } from './replica-api.ts'
 import { prepareStores } from './replica/start-up.ts'
-import { createParts } from './replica/parts.ts'
-import type { Parts } from './replica/parts.ts'
+import { Parts } from './replica/parts.ts'
 import type { RequestHandlers, Settings } from './replica/context.ts'
 
 /** Handing the lease over on a clean stop: longer than an election, so that it nearly always succeeds. */
@@ -39,7 +54,7 @@ export class ReplicaNode {
   constructor(options: ReplicaOptions) {
     this.#options = options
     prepareStores(options)
-    this.#parts = createParts(options, {
+    this.#parts = new Parts(options, {
       started: () => this.#started,
       clusterKnown: (clusterId) => this.#setHello(clusterId),
       fatal: (error) => this.#fatal(error),
@@ -77,21 +92,23 @@ export class ReplicaNode {
   /** Stops without a failed request: the lease is handed over first. Resolves when nothing runs any more. */
   async stop(): Promise<void> {
     if (this.#stopped) return
-    await this.#handOver()
+    await this.handOver()
     this.#parts.presence.announce(true)
     this.#stopped = true
     this.#parts.stop()
     await this.#options.transport.stop()
   }
 
-  async #handOver(): Promise<void> {
+  /** Gives the lease to another voter, if there is one; the first step of a clean stop. */
+  async handOver(): Promise<void> {
     const { consensus, context } = this.#parts
     if (!consensus.isPrimary() || consensus.config.voters.length < 2) return
     const lapsed = new Promise<boolean>((resolve) => {
       context.clock.timer(handOverTimeoutMs, () => resolve(false))
     })
     const handedOver = await Promise.race([consensus.transfer(null), lapsed])
-    if (!handedOver) this.#options.logger.warn({}, 'no other voter took the lease in time; the voters will elect one')
+    if (!handedOver)
+      this.#options.logger.warn({}, 'no other voter took the lease in time; the voters will elect one')
   }
 
   /** As if the process were killed: nothing is said, nothing more is done. */
@@ -134,18 +151,25 @@ export class ReplicaNode {
     const { log } = this.#options.stores
     const own = log.identity().clusterId
     const { clusterId, starts, lastTerm, lastIndex } = peer.hello
-    if (this.#parts.membership.isRemoved(peer.id)) throw new Fault('forbidden', 'this node was removed from the cluster')
+    if (this.#parts.membership.isRemoved(peer.id))
+      throw new Fault('forbidden', 'this node was removed from the cluster')
     if (own !== null && clusterId !== null && own !== clusterId) {
       throw new Fault('forbidden', 'this node belongs to another cluster')
     }
     const seen = log.peerStarts(peer.id)
     if (seen !== null && starts < seen.starts) {
-      throw new Fault('forbidden', 'this node’s data went back in time (a restored copy?); empty it and let it join again')
+      throw new Fault(
+        'forbidden',
+        'this node’s data went back in time (a restored copy?); empty it and let it join again',
+      )
     }
     if (seen === null || starts > seen.starts) log.setPeerStarts(peer.id, { starts, lastTerm, lastIndex })
   }
 
-  async #answer<K extends PeerRequestKind>(from: MemberId, request: PeerRequestOf<K>): Promise<PeerResponseOf<K>> {
+  async #answer<K extends PeerRequestKind>(
+    from: MemberId,
+    request: PeerRequestOf<K>,
+  ): Promise<PeerResponseOf<K>> {
     if (this.#stopped) throw new Fault('no-primary', 'this node is stopping', {}, { retryAfterSeconds: 1 })
     const isOpen = request.kind === 'join' || request.kind === 'members'
     if (!isOpen && this.#parts.membership.get(from) === null) {
@@ -158,7 +182,8 @@ export class ReplicaNode {
       ) => Promise<PeerResponseOf<K>>
       return await handler(from, request)
     } catch (error) {
-      if (!isFault(error)) this.#options.logger.error({ from, kind: request.kind, error }, 'a request from a peer failed')
+      if (!isFault(error))
+        this.#options.logger.error({ from, kind: request.kind, error }, 'a request from a peer failed')
       throw error
     }
   }

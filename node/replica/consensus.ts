@@ -91,6 +91,11 @@ export class Consensus {
     })
   }
 
+  /** Applies what a restart left committed but not applied, as far as it is known, without waiting for a message. */
+  wakeUp(): void {
+    this.#continueApplying()
+  }
+
   start(): void {
     this.#scheduleTick()
   }
@@ -203,7 +208,11 @@ export class Consensus {
       if (this.#options.stores.shop.feed() !== 'log') return this.#scheduleTick()
       if (this.lacksState()) this.#options.hooks.stateWanted()
       else if (lateMs <= lateTicksMax * this.#tickMs) this.#enqueue({ kind: 'tick' })
-      else this.#options.logger.warn({ lateMs: Math.round(lateMs) }, 'this process stood still; messages go before ticks')
+      else
+        this.#options.logger.warn(
+          { lateMs: Math.round(lateMs) },
+          'this process stood still; messages go before ticks',
+        )
       this.#scheduleTick()
     })
   }

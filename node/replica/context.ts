@@ -15,7 +15,14 @@ import type {
   Term,
   UserId,
 } from '../ids.ts'
-import type { HomeRecord, PeerRequestKind, PeerRequestOf, PeerResponseOf, VoterQuery } from '../messages.ts'
+import type {
+  HomeRecord,
+  MemberList,
+  PeerRequestKind,
+  PeerRequestOf,
+  PeerResponseOf,
+  VoterQuery,
+} from '../messages.ts'
 import type { Clock, Lane, Logger, PasswordHasher, Random, Stores, Transport } from '../ports.ts'
 import type { CartDocument, OrderIntent } from '../../crdt/cart.ts'
 import type { Assignment, NodeAddress } from '../replica-api.ts'
@@ -57,6 +64,8 @@ export interface MembersView {
   address(id: MemberId): NodeAddress | null
   /** This node is in the list. */
   selfIsMember(): boolean
+  /** A list from a peer: taken when it is newer by log index. */
+  take(list: MemberList): void
   /** Called after each change of the list. */
   onChange(listener: () => void): void
 }

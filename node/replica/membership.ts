@@ -27,7 +27,7 @@ export type MembershipOptions = {
   logger: Logger
   transport: Transport
   stores: Stores
-  log: LogClient
+  log: () => LogClient
   presence: () => PresenceView
   /** This node applies the log, so that its rows change by commands alone. */
   followsLog: () => boolean
@@ -169,7 +169,7 @@ export class Membership implements MembersView {
     if (clusterId === null || currency === null) {
       throw new Fault('no-primary', 'this node is not in a cluster yet', {}, { retryAfterSeconds: 1 })
     }
-    const primary = this.#options.log.primary()
+    const primary = this.#options.log().primary()
     return {
       clusterId,
       currency,
@@ -245,7 +245,8 @@ export class Membership implements MembersView {
   }
 
   async #reconcile(): Promise<void> {
-    const { settings, selfId, log } = this.#options
+    const { settings, selfId } = this.#options
+    const log = this.#options.log()
     const own = this.get(selfId)
     if (own === null || (own.url === settings.publicUrl && own.p2p === settings.p2p)) return
     await log.run(log.freshCommandId(), {
@@ -258,7 +259,7 @@ export class Membership implements MembersView {
 
   /** A stranger with the secret asks to be a member. A name that a live member bears is not given away. */
   async #admitJoiner(from: MemberId, request: PeerRequestOf<'join'>): Promise<MemberList> {
-    const { log } = this.#options
+    const log = this.#options.log()
     const { member } = request
     if (member.id !== from) throw new Fault('forbidden', 'a node can only ask for itself')
     const known = this.get(from)
@@ -283,7 +284,7 @@ export class Membership implements MembersView {
 
   /** Members that don't follow the log ask the primary, which has applied what it answered. */
   async #catchUpOnMembers(): Promise<void> {
-    const primary = this.#options.log.primary()
+    const primary = this.#options.log().primary()
     if (this.#options.followsLog() || primary === null || primary.id === this.#options.selfId) return
     this.take(
       await this.#options.transport.request(

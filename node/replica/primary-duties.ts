@@ -3,14 +3,16 @@
  * snapshots. Every duty is decided anew from the state at hand, so that a new primary goes on where the old one
  * stopped (DESIGN.md section 3, "Voters").
  */
-import { isFault } from '../faults.ts'
+import { Fault, isFault } from '../faults.ts'
 import type { CommandId, MemberId } from '../ids.ts'
 import { nextVoterChange } from '../core/voters.ts'
 import type { CancelTimer, Clock, Logger, ShopStore } from '../ports.ts'
 import type { Consensus } from './consensus.ts'
 import type { LogClient, MembersView, PresenceView, Settings } from './context.ts'
 import type { Counters } from './counters.ts'
+import type { PeerResponseOf } from '../messages.ts'
 import type { Snapshots } from './snapshots.ts'
+import { noPrimary } from './waiting.ts'
 
 /** How often the voters are looked at; a change that is under way goes on at once when its entry is committed. */
 const dutyIntervalMs = 150
@@ -146,5 +148,17 @@ export class PrimaryDuties {
         },
       )
       .finally(() => this.#sending.delete(to))
+  }
+
+  readonly handlers = {
+    'snapshot-want': async (from: MemberId): Promise<PeerResponseOf<'snapshot-want'>> => {
+      const { config } = this.#options.consensus()
+      if (!this.#options.consensus().isPrimary()) throw noPrimary('only the primary hands out full snapshots')
+      if (!config.voters.includes(from) && !config.learners.includes(from)) {
+        throw new Fault('forbidden', 'only voters and learners get accounts and orders')
+      }
+      this.sendSnapshot(from)
+      return {}
+    },
   }
 }

@@ -73,7 +73,10 @@ export class Voting {
     this.#options.transport
       .request(primary, { kind: 'snapshot-want' }, { timeoutMs: wantTimeoutMs })
       .catch((error: unknown) => {
-        this.#options.logger.debug({ primary, reason: String(error) }, 'the primary gave no snapshot yet; it is asked again')
+        this.#options.logger.debug(
+          { primary, reason: String(error) },
+          'the primary gave no snapshot yet; it is asked again',
+        )
       })
   }
 

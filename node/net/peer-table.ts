@@ -25,6 +25,8 @@ export class PeerConnection {
   settle: { resolve: (peer: PeerInfo) => void; reject: (error: unknown) => void }
   /** In one cluster and open on both lanes: counted as connected. */
   open = false
+  /** Where this node dialled; null when the peer did. */
+  address: string | null = null
   readonly close: (reason: string) => void
 
   constructor(peer: MemberId, close: (reason: string) => void) {
@@ -126,6 +128,13 @@ export class PeerTable implements LinkHost {
 
   connections(peer: MemberId): readonly PeerConnection[] {
     return this.#connections.get(peer) ?? []
+  }
+
+  /** The peer that was dialled at `p2p` and said hello, while that connection lasts. */
+  readyAt(p2p: string): PeerInfo | null {
+    const connection = this.#all().find((other) => other.address === p2p && other.ready)
+    const hello = connection?.hello ?? null
+    return connection === undefined || hello === null ? null : { id: connection.peer, hello }
   }
 
   #all(): PeerConnection[] {

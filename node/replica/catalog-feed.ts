@@ -94,7 +94,7 @@ export class CatalogFeed {
     this.#state = state
     this.#highestHeard = Math.max(this.#highestHeard, state.version)
     for (const listener of this.#listeners) listener(state)
-    for (const waiter of [...this.#waiters]) {
+    for (const waiter of this.#waiters) {
       if (waiter.version > state.version) continue
       this.#waiters.delete(waiter)
       waiter.reached()

@@ -89,7 +89,7 @@ export class ReplicaLogClient implements LogClient {
 
   /** The driver tells that role, term or known primary changed. */
   primaryChanged(): void {
-    for (const wakeUp of [...this.#wakeUps]) wakeUp()
+    for (const wakeUp of this.#wakeUps) wakeUp()
     for (const listener of this.#primaryListeners) listener()
   }
 

@@ -6,6 +6,7 @@ import type { ClusterId, MemberId } from '../ids.ts'
 import type { GossipMessage } from '../messages.ts'
 import type { Replica } from '../replica-api.ts'
 import type { ReplicaOptions } from '../replica.ts'
+import { createApi, localFirst } from './api.ts'
 import { Announcer } from './announcer.ts'
 import type { Applied } from './applier.ts'
 import { CartService } from './carts.ts'
@@ -14,13 +15,12 @@ import { Catalog } from './catalog.ts'
 import { ClusterControlService } from './cluster-control.ts'
 import { ClusterReads } from './cluster-view.ts'
 import { Consensus } from './consensus.ts'
-import type { Context, Peers, RequestHandlers } from './context.ts'
+import type { Context, RequestHandlers } from './context.ts'
 import { Counters } from './counters.ts'
 import { Events } from './events.ts'
 import { Homes } from './homes.ts'
 import { ReplicaLogClient } from './log-client.ts'
 import { Membership } from './membership.ts'
-import { MetricsService } from './metrics.ts'
 import { OrderService } from './orders.ts'
 import { Presence } from './presence.ts'
 import type { OwnPresence } from './presence.ts'
@@ -88,7 +88,7 @@ export class Parts {
     const control = this.#createControl()
     const catalog = this.#createCatalog()
     this.handlers = this.#collectHandlers(control)
-    this.api = this.#createApi(catalog, control)
+    this.api = createApi(this, catalog, control, options)
     this.#connect()
   }
 
@@ -144,7 +144,7 @@ export class Parts {
     this.catalogFeed.applied(batch)
     this.log.applied(batch)
     this.orders.applied(batch)
-    if (batch.some(({ outcome }) => outcome?.decided != null)) {
+    if (batch.some(({ outcome }) => outcome !== null && outcome.decided !== null)) {
       this.carts.noticeOrders(this.#options.stores.shop.ordersIndex())
       this.announcer.soon()
     }
@@ -164,18 +164,11 @@ export class Parts {
     if (seen === this.#lastPrimary) return
     this.#lastPrimary = seen
     if (primary?.id === this.selfId) this.counters.add('terms_won_total')
-    this.#options.logger.info(
-      {
-        term: primary?.term ?? this.consensus.raft.term,
-        primary: primary === null ? null : (this.membership.get(primary.id)?.node ?? primary.id),
-      },
-      'the primary changed',
-    )
+    const term = primary?.term ?? this.consensus.raft.term
+    const node = primary === null ? null : (this.membership.get(primary.id)?.node ?? primary.id)
+    this.#options.logger.info({ term, primary: node }, 'the primary changed')
     this.log.primaryChanged()
-    this.events.cluster({
-      kind: 'primary',
-      data: { term: primary?.term ?? this.consensus.raft.term, primary: this.reads.primaryAddress() },
-    })
+    this.events.cluster({ kind: 'primary', data: { term, primary: this.reads.primaryAddress() } })
   }
 
   #heardLease(message: GossipMessage<'lease'>, from: MemberId): void {
@@ -333,21 +326,12 @@ export class Parts {
 
   #createContext(): Context {
     const { membership: members, presence, log } = this
-    return { ...this.#base, members, presence, log, peers: this.#createPeers() }
-  }
-
-  /** A request to this node itself takes the same handler, without the network. */
-  #createPeers(): Peers {
-    const { transport } = this.#options
     return {
-      ask: (to, request, options) => {
-        if (to !== this.selfId) return transport.request(to, request, options)
-        const handler = this.handlers[request.kind] as (
-          from: MemberId,
-          asked: typeof request,
-        ) => ReturnType<Peers['ask']>
-        return handler(this.selfId, request) as never
-      },
+      ...this.#base,
+      members,
+      presence,
+      log,
+      peers: localFirst(this.selfId, this.#base.transport, () => this.handlers),
     }
   }
 
@@ -406,28 +390,6 @@ export class Parts {
       ...this.homes.handlers(),
       ...this.carts.handlers(),
       ...this.orders.handlers(),
-    }
-  }
-
-  #createApi(catalog: Catalog, control: ClusterControlService): Replica {
-    const { settings, stores } = this.#options
-    const metrics = new MetricsService({
-      ...this.#base,
-      reads: this.reads,
-      databaseSizes: () => ({ log: stores.log.sizeBytes(), shop: stores.shop.sizeBytes() }),
-      outbox: () => stores.local.outbox().length,
-      carts: () => this.carts.counts(),
-    })
-    return {
-      self: { node: settings.node, url: settings.publicUrl },
-      catalog,
-      users: this.users,
-      carts: this.carts,
-      orders: this.orders,
-      cluster: control,
-      metrics,
-      onUserEvent: (user, listener) => this.events.onUser(user, listener),
-      onClusterEvent: (listener) => this.events.onCluster(listener),
     }
   }
 }

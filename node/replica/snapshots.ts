@@ -47,7 +47,7 @@ export class Snapshots {
 
   stop(): void {
     this.#stopped = true
-    for (const id of [...this.#held.keys()]) this.#drop(id)
+    for (const id of this.#held.keys()) this.#drop(id)
   }
 
   /** Primary: hands a member a full snapshot. Resolves with the log index it covers. */

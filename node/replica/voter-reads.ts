@@ -28,7 +28,7 @@ export class VoterReads {
 
   /** Everything through `index` is applied here. */
   indexReached(index: LogIndex): void {
-    for (const waiter of [...this.#applyWaiters]) {
+    for (const waiter of this.#applyWaiters) {
       if (waiter.index > index) continue
       this.#applyWaiters.delete(waiter)
       waiter.resolve()

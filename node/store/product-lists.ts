@@ -16,9 +16,6 @@ type Row = { json: string; key: string | number; handle: string }
 
 /** Totals kept in memory; one entry per combination of filters that somebody asked for since the last change. */
 const totalsMax = 1_000
-/** A vendor with at most so many products is read and sorted; a bigger one is met often enough on the way. */
-const sortedVendorMax = 1_000
-
 const statuses = ['active', 'draft', 'archived'] as const
 
 export class ProductLists {
@@ -56,15 +53,20 @@ export class ProductLists {
   #rows(filters: Filters, order: Order, position: CursorPosition | null, limit: number): Row[] {
     const asked = filters.status === undefined ? statuses : [filters.status]
     const facet = this.#drivingFacet(filters)
-    const branches = asked.map((status) =>
-      this.#branch({ ...filters, status }, facet, order, position, limit),
-    )
+    const [only] = asked
+    if (asked.length === 1 && only !== undefined && facet !== 'tag') {
+      const { sql, values } = this.#branch({ ...filters, status: only }, facet, 'p.json', order, position)
+      return this.#connection.all<Row>(sql, ...values, limit)
+    }
+    const id = facet === 'tag' ? 'g.product AS id' : 'p.id AS id'
+    const branches = asked.map((status) => this.#branch({ ...filters, status }, facet, id, order, position))
     const merged = branches.map((branch) => `SELECT * FROM (${branch.sql})`).join(' UNION ALL ')
     const sql = `SELECT p.json, found.key, found.handle
       FROM (${merged} ORDER BY key ${order.direction}, handle ${order.direction} LIMIT ?) AS found
       JOIN products p ON p.id = found.id
       ORDER BY found.key ${order.direction}, found.handle ${order.direction}`
-    return this.#connection.all<Row>(sql, ...branches.flatMap((branch) => branch.values), limit)
+    const values = branches.flatMap((branch) => [...branch.values, limit])
+    return this.#connection.all<Row>(sql, ...values, limit)
   }
 
   /** The filter whose index is walked; the others are checked on the way. The rarest one walks least. */
@@ -73,8 +75,7 @@ export class ProductLists {
       const value = filters[facet]
       return value === undefined ? [] : [{ facet, count: this.#products.count(facet, value, filters.status) }]
     })
-    const usable = candidates.filter(({ facet, count }) => facet !== 'vendor' || count <= sortedVendorMax)
-    return usable.reduce<{ facet: Facet; count: number }>(
+    return candidates.reduce<{ facet: Facet; count: number }>(
       (best, next) => (next.count < best.count ? next : best),
       {
         facet: 'all',
@@ -83,12 +84,13 @@ export class ProductLists {
     ).facet
   }
 
+  /** One range of one index. Its last parameter, the limit, is the caller's. */
   #branch(
     filters: Filters & { status: string },
     facet: Facet,
+    column: string,
     order: Order,
     position: CursorPosition | null,
-    limit: number,
   ): { sql: string; values: Value[] } {
     const source = this.#source(filters, facet, order)
     const { status: _status, ...others } = filters
@@ -102,11 +104,10 @@ export class ProductLists {
       )
       values.push(position.key, position.id)
     }
-    const sql = `SELECT ${facet === 'tag' ? 'g.product' : 'p.id'} AS id, ${alias}.${order.column} AS key,
-        ${alias}.handle AS handle
+    const sql = `SELECT ${column}, ${alias}.${order.column} AS key, ${alias}.handle AS handle
       FROM ${source.table} WHERE ${where.join(' AND ')}
       ORDER BY ${alias}.${order.column} ${order.direction}, ${alias}.handle ${order.direction} LIMIT ?`
-    return { sql, values: [...values, limit] }
+    return { sql, values }
   }
 
   #source(filters: Filters & { status: string }, facet: Facet, order: Order): Source {
@@ -126,7 +127,7 @@ export class ProductLists {
         }
       case 'vendor':
         return {
-          table: 'products p INDEXED BY products_by_vendor',
+          table: `products p INDEXED BY products_by_vendor_${order.index}`,
           where: 'p.vendor = ? AND p.status = ?',
           values: [vendor, status],
         }

@@ -14,7 +14,7 @@ type Hit = { readonly id: number; readonly key: string | number; readonly handle
 type Ranking = { readonly hits: readonly Hit[]; readonly total: number }
 
 /** Nobody pages further; `total` counts all. Bounds the memory of one ranking. */
-const hitsMax = 10_000
+const hitsMax = 5_000
 /** Rankings kept; each at most `hitsMax` small rows. */
 const rankingsMax = 32
 /** What a word is worth where: title, vendor, category, tags, description. */
@@ -78,7 +78,7 @@ export class ProductRanking {
     const order = query.sort === 'relevance' ? null : orders[query.sort]
     const key = order === null ? `bm25(product_search, ${weights})` : `p.${order.column}`
     const direction = order?.direction ?? 'ASC'
-    const from = `FROM product_search s CROSS JOIN products p ON p.id = s.rowid
+    const from = `FROM product_search s CROSS JOIN products p INDEXED BY products_by_id ON p.id = s.rowid
       WHERE s.product_search MATCH ?${conditions}`
     const hits = this.#connection.all<Hit>(
       `SELECT p.id AS id, ${key} AS key, p.handle AS handle ${from}

@@ -29,7 +29,11 @@ export const shopSchema: Schema = {
     CREATE INDEX products_by_category_title ON products (category, status, title_key, handle);
     CREATE INDEX products_by_category_price ON products (category, status, price, handle);
     CREATE INDEX products_by_category_created ON products (category, status, created_version, handle);
-    CREATE INDEX products_by_vendor ON products (vendor, status, title_key, handle);
+    CREATE INDEX products_by_vendor_title ON products (vendor, status, title_key, handle);
+    CREATE INDEX products_by_vendor_price ON products (vendor, status, price, handle);
+    CREATE INDEX products_by_vendor_created ON products (vendor, status, created_version, handle);
+    -- What searches ask of each hit, without touching the wide rows.
+    CREATE INDEX products_by_id ON products (id, status, category, vendor, handle, title_key, price, created_version);
 
     CREATE TABLE product_tags (
       tag TEXT NOT NULL,

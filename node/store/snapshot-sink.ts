@@ -61,13 +61,11 @@ function keepNewerMembers(copy: ShopTables, connection: Connection, own: ShopTab
   copy.setMembersVersion(own.membersVersion())
 }
 
-/** Checks the copy and makes it this node's: feed, members. */
+/** Checks the copy (opening it checked its tables) and makes it this node's: feed, members. */
 function adopt(database: Database.Database, file: string, options: SinkOptions): void {
   const connection = new Connection(file, database)
   const meta = new Meta(connection)
   const copy = new ShopTables(connection, meta)
-  const damage = database.pragma('integrity_check(1)', { simple: true })
-  if (damage !== 'ok') throw notTaken(`it is damaged (${String(damage)})`)
   check(copy, meta, options.own(), options)
   connection.transaction(() => {
     keepNewerMembers(copy, connection, new ShopTables(options.connection, new Meta(options.connection)))

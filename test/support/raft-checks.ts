@@ -1,6 +1,6 @@
 /** The properties of Raft's Figure 3, and what follows from them, checked after every step of every member. */
 import { majorityOf } from '../../node/core/quorum.ts'
-import type { RaftEffects, RaftMessage } from '../../node/core/raft/types.ts'
+import type { LogEntry, RaftEffects, RaftMessage } from '../../node/core/raft/types.ts'
 import type { LogIndex, MemberId, Term } from '../../node/ids.ts'
 import type { ClusterNode } from './raft-cluster.ts'
 
@@ -20,9 +20,9 @@ export class RaftChecks {
   readonly #primaries = new Map<Term, MemberId>()
   readonly #votes = new Map<string, MemberId>()
   /** The term before an entry is unknown when a snapshot covers it. */
-  readonly #entries = new Map<string, { text: string; previousTerm: Term | undefined }>()
+  readonly #entries = new Map<string, { entry: LogEntry; previousTerm: Term | undefined }>()
   /** `inTerm` is the term of whoever was first seen to commit it. */
-  readonly #committed = new Map<LogIndex, { term: Term; text: string; inTerm: Term }>()
+  readonly #committed = new Map<LogIndex, { entry: LogEntry; inTerm: Term }>()
   readonly #checkedThrough = new Map<MemberId, LogIndex>()
   readonly #commitIndexOf = new Map<MemberId, LogIndex>()
   readonly #readFloors = new Map<number, LogIndex>()
@@ -55,18 +55,17 @@ export class RaftChecks {
     if (effects.truncateFrom !== null) this.count('conflicts truncated')
     for (const entry of effects.append) {
       // Log Matching: one (index, term) means one entry, and one predecessor, everywhere and for ever.
-      const text = `${entry.kind} ${entry.data}`
       const previousTerm = raft.entries(entry.index - 1, entry.index - 1, 1)[0]?.term
       const key = `${entry.index}@${entry.term}`
-      const known = this.#entries.get(key) ?? { text, previousTerm }
-      demand(known.text === text, `Log Matching: ${key} is "${known.text}" and, at ${id}, "${text}"`)
+      const known = this.#entries.get(key) ?? { entry, previousTerm }
+      demand(isSame(known.entry, entry), `Log Matching: ${key} is not the same at ${id} as elsewhere`)
       const isUnknown = previousTerm === undefined || known.previousTerm === undefined
-      const isSame = isUnknown || known.previousTerm === previousTerm
+      const isSameBefore = isUnknown || known.previousTerm === previousTerm
       demand(
-        isSame,
+        isSameBefore,
         `Log Matching: before ${key} comes term ${known.previousTerm} and, at ${id}, ${previousTerm}`,
       )
-      this.#entries.set(key, { text, previousTerm: previousTerm ?? known.previousTerm })
+      this.#entries.set(key, { entry, previousTerm: previousTerm ?? known.previousTerm })
     }
     for (const read of effects.reads) {
       const floor = this.#readFloors.get(read.ref) ?? 0
@@ -97,10 +96,11 @@ export class RaftChecks {
 
   /** Leader Completeness: a new primary has every entry that was committed before. */
   #checkCompleteness({ raft, id, disk }: ClusterNode): void {
-    for (const [index, { term, inTerm }] of this.#committed) {
+    for (const [index, { entry, inTerm }] of this.#committed) {
       if (index <= disk.log.snapshotIndex() || inTerm >= (raft?.term ?? 0)) continue
       const own = raft?.entries(index, index, 1)[0]?.term
-      demand(own === term, `Leader Completeness: primary ${id} of term ${raft?.term} lacks ${index}@${term}`)
+      const what = `${index}@${entry.term}`
+      demand(own === entry.term, `Leader Completeness: primary ${id} of term ${raft?.term} lacks ${what}`)
     }
   }
 
@@ -122,13 +122,12 @@ export class RaftChecks {
     this.#checkedThrough.set(id, effects.commitIndex)
     for (const entry of disk.log.entries(from, effects.commitIndex, Infinity)) {
       const known = this.#committed.get(entry.index)
-      const text = `${entry.kind} ${entry.data}`
-      if (known === undefined) {
-        this.#committed.set(entry.index, { term: entry.term, text, inTerm: raft?.term ?? 0 })
-        continue
-      }
-      const isSame = known.term === entry.term && known.text === text
-      demand(isSame, `State Machine Safety: ${id} applies ${entry.index}@${entry.term}, was @${known.term}`)
+      if (known === undefined) this.#committed.set(entry.index, { entry, inTerm: raft?.term ?? 0 })
+      const was = known?.entry ?? entry
+      demand(
+        isSame(was, entry),
+        `State Machine Safety: ${id} applies ${entry.index}@${entry.term}, elsewhere it was @${was.term}`,
+      )
     }
     if (effects.commitIndex <= this.#committedMax) return
     this.#committedMax = effects.commitIndex
@@ -138,7 +137,7 @@ export class RaftChecks {
   /** Committed means: on the disks of a majority of the voters. */
   #checkDurable(node: ClusterNode, index: LogIndex, nodes: Nodes): void {
     const { raft, id } = node
-    const term = this.#committed.get(index)?.term
+    const term = this.#committed.get(index)?.entry.term
     if (raft?.role !== 'primary' || term === undefined) return
     const holders = raft.config.voters.filter((voter) => {
       const log = nodes.get(voter)?.disk.log
@@ -157,4 +156,8 @@ export class RaftChecks {
     const names = holders.map(({ id }) => id).join(' and ')
     demand(holders.length <= 1, `${names} hold the lease at once`)
   }
+}
+
+function isSame(one: LogEntry, other: LogEntry): boolean {
+  return one.term === other.term && one.kind === other.kind && one.data === other.data
 }

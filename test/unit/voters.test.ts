@@ -53,7 +53,7 @@ function settle(
       continue
     }
     assert(isAllowedChange(now, decision.config), `${JSON.stringify(now)} → ${told(decision)}`)
-    assert(decision.config.voters.includes(primary), 'the primary never removes itself')
+    assert(decision.config.voters.includes(memberId(primary)), 'the primary never removes itself')
     now = decision.config
   }
 }

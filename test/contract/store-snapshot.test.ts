@@ -1,0 +1,166 @@
+/** Snapshots: full and catalog only, all or nothing, over files and memory (DESIGN.md sections 3 and 4). */
+import { describe, expect, test } from 'vitest'
+import { catalogDigestOf } from '../../node/core/digest.ts'
+import { Fault } from '../../node/faults.ts'
+import type { SnapshotSource } from '../../node/ports.ts'
+import type { OpenedStores } from '../../node/store/index.ts'
+import {
+  Applying,
+  copySnapshot,
+  fileWorld,
+  memoryWorld,
+  merge,
+  orderId,
+  otherClusterId,
+  remove,
+  replace,
+  setCluster,
+  tag,
+  user,
+  variant,
+} from '../support/store-world.ts'
+import type { World } from '../support/store-world.ts'
+
+const pairs: [string, () => World, () => World][] = [
+  ['file to file', fileWorld, fileWorld],
+  ['memory to memory', memoryWorld, memoryWorld],
+  ['file to memory', fileWorld, memoryWorld],
+  ['memory to file', memoryWorld, fileWorld],
+]
+
+/** A shop with products, an account and an order that carries personal data. */
+function busyShop(world: World): { stores: OpenedStores; applying: Applying } {
+  const stores = world.open()
+  setCluster(stores)
+  const applying = new Applying(stores.shop).begin()
+  applying.change(replace('lamp', { category: 'lights', tags: ['new'] }), replace('chair'))
+  applying.change(merge('lamp', { title: 'Lamp' }))
+  const account = { id: user, email: 'secret@example.com', passwordHash: 'hash', createdAt: 'now' }
+  applying.run({ kind: 'account.create', account })
+  applying.place({ contact: { name: 'Secret Name' }, note: 'secret note' })
+  return { stores, applying }
+}
+
+function bytesOf(source: SnapshotSource): Buffer {
+  const bytes = Buffer.from(source.read(0, source.sizeBytes))
+  source.close()
+  return bytes
+}
+
+describe.each(pairs)('a snapshot, %s', (_name, makeFrom, makeTo) => {
+  test('full: everything, and the log goes on from there', () => {
+    const from = busyShop(makeFrom())
+    const toWorld = makeTo()
+    let to = toWorld.open()
+    setCluster(to)
+    copySnapshot(from.stores.shop, to.shop, 'full')
+    to = toWorld.reopen(to)
+    expect(to.shop.applied()).toEqual(from.stores.shop.applied())
+    expect([to.shop.feed(), to.shop.clusterId()]).toEqual(['log', from.stores.shop.clusterId()])
+    const next = new Applying(to.shop)
+    for (const one of [from.applying, next]) {
+      one.change(replace('table'), remove('chair'))
+      one.place({ id: orderId(2), tags: [tag('w.2')] })
+      one.place({ id: orderId(3), tags: [tag('w.1')] })
+    }
+    expect(to.shop.read.catalog()).toEqual(from.stores.shop.read.catalog())
+    expect(to.shop.read.ordersDigest()).toEqual(from.stores.shop.read.ordersDigest())
+    expect(to.shop.read.order(orderId(3))?.reason).toBe('already-sold')
+    expect([...to.shop.allProducts()]).toEqual([...from.stores.shop.allProducts()])
+    expect(to.shop.products({ q: 'lam', sort: 'relevance', limit: 5 }).total).toBe(1)
+  })
+
+  test('catalog: products and members, no trace of orders and accounts', () => {
+    const from = busyShop(makeFrom())
+    const source = from.stores.shop.snapshot('catalog')
+    expect([source.catalog, source.membersVersion]).toEqual([from.stores.shop.read.catalog(), 1])
+    expect(source.applied.index).toBe(0)
+    const bytes = bytesOf(source)
+    for (const secret of ['secret', 'Secret', user, orderId(1)])
+      expect(bytes.includes(secret), secret).toBe(false)
+    const to = makeTo().open()
+    setCluster(to)
+    copySnapshot(from.stores.shop, to.shop, 'catalog')
+    expect(to.shop.read.catalog()).toEqual(from.stores.shop.read.catalog())
+    expect(to.shop.read.members()).toEqual(from.stores.shop.read.members())
+    expect([to.shop.feed(), to.shop.applied().index, to.shop.orders({ limit: 5 }).items]).toEqual([
+      'broadcast',
+      0,
+      [],
+    ])
+    expect([to.shop.read.currency(), to.shop.read.ordersDigest().count]).toEqual(['USD', 0])
+    expect(to.shop.products({ category: 'lights', sort: 'title', limit: 5 }).total).toBe(1)
+  })
+
+  test('is a moment: what happens while it is read is not in it', () => {
+    const from = busyShop(makeFrom())
+    const source = from.stores.shop.snapshot('full')
+    const sink = (() => {
+      const to = makeTo().open()
+      setCluster(to)
+      return { to, sink: to.shop.receive('full') }
+    })()
+    for (let offset = 0; offset < source.sizeBytes; offset += 4_096) {
+      sink.sink.write(source.read(offset, 4_096))
+      if (offset === 8_192) from.applying.change(replace('later'))
+    }
+    source.close()
+    sink.sink.install()
+    expect(sink.to.shop.applied()).toEqual(source.applied)
+    expect(sink.to.shop.read.catalog()).toEqual(source.catalog)
+    expect(catalogDigestOf(sink.to.shop.allProducts())).toBe(source.catalog.digest)
+  })
+
+  test('nothing is taken that is torn, foreign, older or wrong', () => {
+    const from = busyShop(makeFrom())
+    const good = bytesOf(from.stores.shop.snapshot('full'))
+    const toWorld = makeTo()
+    let to = toWorld.open()
+    setCluster(to)
+    const own = new Applying(to.shop).begin()
+    own.change(replace('own'))
+    const before = [...to.shop.allProducts()]
+    const install =
+      (bytes: Uint8Array, kind: 'full' | 'catalog' = 'full') =>
+      (): void => {
+        const sink = to.shop.receive(kind)
+        sink.write(bytes)
+        sink.install()
+      }
+    const flipped = Buffer.from(good)
+    flipped.write('X', flipped.indexOf('"handle":"lamp"') + 12)
+    const bad: [string, Uint8Array][] = [
+      ['empty', new Uint8Array(0)],
+      ['torn', good.subarray(0, good.length - 4_096)],
+      ['no database', Buffer.from('x'.repeat(8_192))],
+      ['a changed product', flipped],
+    ]
+    for (const [name, bytes] of bad) expect(install(bytes), name).toThrow(Fault)
+    for (let n = 1; n < 9; n += 1) own.change(replace(`own-${n}`))
+    expect(install(good)).toThrow('older')
+    expect(install(good, 'catalog')).toThrow('older')
+    const stranger = makeFrom().open()
+    setCluster(stranger, otherClusterId)
+    expect(install(bytesOf(stranger.shop.snapshot('full')))).toThrow('another cluster')
+    const abandoned = to.shop.receive('full')
+    abandoned.write(good)
+    abandoned.abandon()
+    to = toWorld.reopen(to)
+    expect([...to.shop.allProducts()].slice(0, before.length)).toEqual(before)
+    expect(to.shop.feed()).toBe('log')
+  })
+
+  test('a follower of the log does not go back, and newer members stay', () => {
+    const from = busyShop(makeFrom())
+    const to = makeTo().open()
+    setCluster(to)
+    copySnapshot(from.stores.shop, to.shop, 'full')
+    const ahead = new Applying(to.shop)
+    ahead.run({ kind: 'member.update', id: 'idn1' as never, capacity: 7 })
+    expect(() => copySnapshot(from.stores.shop, to.shop, 'full')).toThrow('before')
+    copySnapshot(from.stores.shop, to.shop, 'catalog')
+    expect(to.shop.read.members()[0]?.capacity).toBe(7)
+    expect(to.shop.read.membersVersion()).toBe(ahead.index)
+    expect(from.stores.shop.read.sku(variant('lamp-sku').sku)?.price).toBe(1_000)
+  })
+})

@@ -1,0 +1,167 @@
+/** What goes out, for the OpenAPI document (API.md, the block at its end). */
+import { z } from '@hono/zod-openapi'
+import { orderStatusSchema, productStatusSchema, refusalReasonSchema } from '../node/commands.ts'
+
+const time = z.string().openapi({ format: 'date-time' })
+export const moneyDocument = z
+  .object({ amount: z.int().openapi({ description: 'Minor units' }), currency: z.string() })
+  .openapi('Money')
+const node = z.object({ node: z.string(), url: z.string() }).openapi('Node')
+
+export function listOf(item: z.ZodType, more: z.ZodRawShape = {}): z.ZodObject {
+  return z.object({ items: z.array(item), next: z.string().nullable(), ...more })
+}
+
+export const productDocument = z
+  .object({
+    handle: z.string(),
+    title: z.string(),
+    description: z.string(),
+    vendor: z.string(),
+    category: z.string(),
+    tags: z.array(z.string()),
+    images: z.array(z.object({ src: z.string(), alt: z.string() })),
+    status: z.enum(productStatusSchema.options),
+    options: z.array(z.object({ name: z.string(), values: z.array(z.string()) })),
+    variants: z.array(
+      z.object({
+        sku: z.string(),
+        title: z.string(),
+        options: z.record(z.string(), z.string()),
+        price: moneyDocument,
+      }),
+    ),
+    catalogVersion: z.int(),
+    updatedAt: time,
+  })
+  .openapi('Product')
+
+export const categoriesDocument = z
+  .object({ items: z.array(z.object({ name: z.string(), count: z.int() })) })
+  .openapi('Categories')
+
+export const sessionDocument = z
+  .object({
+    token: z.string(),
+    user: z.object({
+      id: z.string(),
+      kind: z.enum(['guest', 'account']),
+      email: z.string().optional(),
+      name: z.string().optional(),
+    }),
+    home: node,
+    epoch: z.int(),
+    serverSet: z.array(node),
+  })
+  .openapi('Session')
+
+export const cartDocument = z
+  .object({
+    user: z.string(),
+    items: z.array(
+      z.object({
+        sku: z.string(),
+        handle: z.string(),
+        title: z.string(),
+        image: z.string().nullable(),
+        quantity: z.int(),
+        unitPrice: moneyDocument,
+        lineTotal: moneyDocument,
+        forSale: z.boolean(),
+      }),
+    ),
+    total: moneyDocument,
+    hash: z.string(),
+    complete: z.boolean(),
+    ordering: z.array(
+      z.object({
+        order: z.string(),
+        items: z.array(z.object({ sku: z.string(), quantity: z.int() })),
+      }),
+    ),
+    merged: z.array(z.object({ sku: z.string(), quantity: z.int() })),
+    home: node,
+    catalogVersion: z.int(),
+  })
+  .openapi('Cart')
+
+export const orderDocument = z
+  .object({
+    id: z.string(),
+    number: z.string().nullable(),
+    user: z.string(),
+    status: z.enum(orderStatusSchema.options),
+    reason: z.enum(refusalReasonSchema.options).optional(),
+    contact: z
+      .object({ name: z.string().optional(), email: z.string().optional(), address: z.string().optional() })
+      .optional(),
+    note: z.string().optional(),
+    lines: z.array(
+      z.object({
+        sku: z.string(),
+        title: z.string(),
+        quantity: z.int(),
+        unitPrice: moneyDocument,
+        lineTotal: moneyDocument,
+      }),
+    ),
+    total: moneyDocument,
+    catalogVersion: z.int(),
+    createdAt: time,
+    placedAt: time.optional(),
+    history: z.array(z.object({ status: z.string(), at: time, by: z.enum(['system', 'user', 'admin']) })),
+  })
+  .openapi('Order')
+
+export const memberDocument = z
+  .object({
+    node: z.string(),
+    peerId: z.string(),
+    url: z.string(),
+    eligible: z.boolean(),
+    voter: z.boolean(),
+    alive: z.boolean(),
+    primary: z.boolean(),
+    draining: z.boolean(),
+    capacity: z.number(),
+    catalogVersion: z.int(),
+    catalogDigest: z.string(),
+    users: z.int(),
+    carts: z.int(),
+    undeliveredCarts: z.int(),
+    underReplicatedCarts: z.int(),
+    loadPercent: z.number(),
+    lastSeenMs: z.number(),
+  })
+  .openapi('Member')
+
+export const clusterDocument = z
+  .object({
+    node: z.string(),
+    term: z.int(),
+    primary: node.nullable(),
+    leaseRemainingMs: z.number(),
+    commitIndex: z.int(),
+    appliedIndex: z.int(),
+    catalog: z.object({ version: z.int(), digest: z.string() }),
+    orders: z.object({ count: z.int(), digest: z.string() }).nullable(),
+    settled: z.boolean(),
+    members: z.array(memberDocument),
+  })
+  .openapi('Cluster')
+
+export const handOverDocument = z.object({ node: z.string(), term: z.int() }).openapi('Primary')
+
+export const importDocument = z
+  .object({
+    created: z.int(),
+    updated: z.int(),
+    unchanged: z.int(),
+    rejected: z.array(z.object({ line: z.int(), reason: z.string() })),
+    catalogVersion: z.int(),
+  })
+  .openapi('ImportAnswer')
+
+export const problemDocument = z
+  .looseObject({ type: z.string(), title: z.string(), status: z.int(), detail: z.string() })
+  .openapi('Problem')

@@ -1,0 +1,71 @@
+/** Every bound of the HTTP side by name, with its reason. */
+
+/** A cart change or an order with its note and contact is a few kB. */
+export const jsonSizeBytesMax = 64 * 1024
+/** A product with 500 variants and a long description; one catalog change takes no more. */
+export const productSizeBytesMax = 512 * 1024
+/** A catalog of some 100,000 products as CSV; the file is read whole before the first change. */
+export const importSizeBytesMax = 64 * 1024 * 1024
+/** Imports held in memory at once: two files of the greatest size must not exhaust a small machine. */
+export const importsAtOnceMax = 2
+/** No document of the API is deeper; deeper ones are made to hurt recursive code. */
+export const jsonDepthMax = 16
+/** Lists: API.md, "General". */
+export const listLimitMax = 200
+export const listLimitDefault = 24
+/** Idempotency-Key, in characters (API.md wants keys that fit a header and a log line). */
+export const idempotencyKeyLengthMax = 200
+/** Cursors are made by us and are short. */
+export const cursorLengthMax = 1_000
+/** A search of more text than this is no search. */
+export const queryTextLengthMax = 200
+/** Rejected lines told one by one; an answer of millions of them helps nobody. */
+export const rejectedLinesMax = 10_000
+
+/** How long a session is good. Guests also end by --guest-cart-days. */
+export const sessionLifetimeMs = 30 * 86_400_000
+/** API.md, "Redirection". */
+export const ticketLifetimeMs = 30_000
+/** API.md: one request meets at most two redirects. */
+export const hopsMax = 2
+/** Tickets used within the last 30 s: 3,000 redirects a second, far above what one node serves. */
+export const usedTicketsMax = 100_000
+
+/** API.md: a comment every 15 s, so that proxies keep the connection and dead clients are noticed. */
+export const heartbeatMs = 15_000
+/** Open event streams of shoppers and operators on one node; each is a socket and a small queue. */
+export const streamsMax = 2_000
+/** Of these at most so many of one user: a few tabs on a few devices. */
+export const streamsPerUserMax = 16
+/** Events kept for a client that reconnects with Last-Event-ID. */
+export const replayEventsMax = 32
+/** How long they are kept once the last stream of a user is gone. */
+export const replayLifetimeMs = 60_000
+/** Bytes waiting for a slow client before its stream is ended; it reconnects and gets a snapshot. */
+export const streamQueueSizeBytesMax = 256 * 1024
+
+/** Failed log-ons of one e-mail address before it has to wait. */
+export const logOnFailuresPerAccountMax = 20
+/** Failed log-ons from one network address: many shoppers may share it. */
+export const logOnFailuresPerAddressMax = 300
+export const logOnWindowSeconds = 300
+/** Registrations from one network address an hour; each costs a scrypt hash and a log entry. */
+export const registrationsPerAddressMax = 20_000
+export const registrationWindowSeconds = 3_600
+
+/** A batch of an import is tried again this long while there is no primary: an election takes a second or two. */
+export const importRetryMs = 20_000
+export const importRetryPauseMs = 250
+
+/** Slow clients: headers must be there within this time (LIMITS.md, "HTTP"). */
+export const headersTimeoutMs = 10_000
+/** The whole request, an import of the greatest size over a slow line included. */
+export const requestTimeoutMs = 300_000
+export const connectionsCheckingIntervalMs = 2_000
+/** Idle keep-alive; longer than common proxies' own, so that they close first. */
+export const keepAliveTimeoutMs = 65_000
+/** Sockets of one node; each costs some 10 kB. */
+export const connectionsMax = 10_000
+export const headersSizeBytesMax = 16 * 1024
+/** How long a stopping server waits for requests in flight. */
+export const closeGraceMs = 10_000

@@ -1,0 +1,183 @@
+/** What goes in: one schema per message, also the source of the OpenAPI document (DESIGN.md section 8). */
+import { z } from '@hono/zod-openapi'
+import {
+  currencySchema,
+  handleSchema,
+  noteLengthMax,
+  orderStatusSchema,
+  priceAmountMax,
+  productFieldsSchema,
+  productStatusSchema,
+  quantityMax,
+  skuSchema,
+} from '../node/commands.ts'
+import { cursorLengthMax, listLimitDefault, listLimitMax, queryTextLengthMax } from './limits.ts'
+
+const text = { type: 'string' } as const
+export const skuField = skuSchema.openapi({ ...text, description: 'Stock keeping unit' })
+export const handleField = handleSchema.openapi({ ...text, description: 'Name of a product in addresses' })
+
+// ---------------------------------------------------------------- query
+
+const flagSchema = z
+  .enum(['true', 'false', '1', '0', ''])
+  .transform((value) => value === 'true' || value === '1' || value === '')
+  .openapi({ type: 'boolean' })
+
+const limitSchema = z
+  .string()
+  .regex(/^\d{1,4}$/, `a whole number from 1 to ${listLimitMax}`)
+  .transform(Number)
+  .pipe(z.int().min(1).max(listLimitMax))
+  .default(listLimitDefault)
+  .openapi({ type: 'integer', minimum: 1, maximum: listLimitMax, default: listLimitDefault })
+
+export const pageQuery = z.object({
+  limit: limitSchema,
+  cursor: z.string().min(1).max(cursorLengthMax).optional(),
+})
+
+const filterText = z.string().max(queryTextLengthMax).optional()
+export const productsQuery = pageQuery.extend({
+  q: filterText.openapi({ description: 'Words to search for' }),
+  category: filterText,
+  tag: filterText,
+  vendor: filterText,
+  sort: z
+    .enum(['relevance', 'title', 'price', '-price', 'newest'])
+    .optional()
+    .openapi({ description: 'Default: relevance with `q`, else title. Prices: the lowest variant' }),
+})
+export const adminProductsQuery = productsQuery.extend({ status: productStatusSchema.optional() })
+export const ordersQuery = pageQuery.extend({ status: orderStatusSchema.optional() })
+export const adminOrdersQuery = ordersQuery.extend({
+  user: z.string().optional(),
+  local: flagSchema.optional(),
+})
+export const localQuery = z.object({ local: flagSchema.optional() })
+export const importQuery = z.object({ dryRun: flagSchema.optional() })
+export const exportQuery = z.object({ format: z.enum(['csv', 'jsonl']).default('csv') })
+
+// ---------------------------------------------------------------- bodies
+
+const email = z
+  .string()
+  .trim()
+  .max(254)
+  .pipe(z.email('not an e-mail address'))
+  .openapi({ type: 'string', format: 'email' })
+
+export const accountBody = z
+  .object({
+    email,
+    password: z.string().min(8, 'at least 8 characters').max(200, 'at most 200 characters'),
+    name: z.string().trim().min(1).max(200).optional(),
+  })
+  .openapi('NewAccount')
+
+export const logOnBody = z
+  .object({ email: z.string().min(1).max(254), password: z.string().min(1).max(200) })
+  .openapi('LogOn')
+
+export const addItemBody = z
+  .object({ sku: skuField, quantity: z.int().min(1).max(quantityMax) })
+  .openapi('AddItem')
+export const setItemBody = z.object({ quantity: z.int().min(0).max(quantityMax) }).openapi('SetItem')
+
+const contact = z
+  .object({
+    name: z.string().max(200).optional(),
+    email: z.string().max(254).optional(),
+    address: z.string().max(1_000).optional(),
+  })
+  .openapi('Contact')
+
+export const orderBody = z
+  .object({
+    hash: z.string().min(1).max(64).openapi({ description: 'Hash of the cart agreed to, or `*`' }),
+    contact: contact.optional(),
+    note: z.string().max(noteLengthMax).optional(),
+  })
+  .openapi('NewOrder')
+
+export const orderStatusBody = z.object({ status: z.enum(['shipped', 'cancelled']) }).openapi('OrderStatus')
+export const handOverBody = z.object({ node: z.string().min(1).max(63).optional() }).openapi('HandOver')
+export const memberBody = z
+  .object({
+    eligible: z.boolean().optional(),
+    draining: z.boolean().optional(),
+    capacity: z.number().min(0).max(1_000).optional(),
+  })
+  .refine((patch) => Object.keys(patch).length > 0, 'eligible, draining or capacity')
+  .openapi('MemberPatch')
+
+// ---------------------------------------------------------------- products
+
+const name = z.string().min(1).max(255)
+const fields = productFieldsSchema.shape
+const variantBody = z.object({
+  sku: skuField,
+  title: z.string().max(500).optional(),
+  options: z.record(name, z.string().max(255)).default({}),
+  price: z.object({ amount: z.int().min(0).max(priceAmountMax), currency: currencySchema }),
+})
+/** CSV separates tags by commas (API.md, "CSV"), so a tag with one could not be exported. */
+const tagsField = z
+  .array(
+    z
+      .string()
+      .trim()
+      .min(1)
+      .max(255)
+      .regex(/^[^,]*$/, 'a tag has no comma'),
+  )
+  .max(250)
+const imagesField = z
+  .array(z.object({ src: z.string().trim().min(1).max(2_000), alt: z.string().max(500).default('') }))
+  .max(250)
+
+const bodyFields = {
+  handle: handleField.optional(),
+  title: fields.title,
+  description: fields.description,
+  vendor: fields.vendor,
+  category: fields.category,
+  tags: tagsField,
+  images: imagesField,
+  status: fields.status,
+  options: fields.options,
+  variants: z.array(variantBody).min(1).max(500),
+}
+/** PUT: what is absent gets its default. `handle`, when given, must be that of the address. */
+export const productBody = z
+  .object({
+    ...bodyFields,
+    description: bodyFields.description.default(''),
+    vendor: bodyFields.vendor.default(''),
+    category: bodyFields.category.default(''),
+    tags: tagsField.default([]),
+    images: imagesField.default([]),
+    status: bodyFields.status.default('active'),
+    options: bodyFields.options.optional(),
+  })
+  .openapi('ProductBody')
+export type ProductBody = z.output<typeof productBody>
+
+/** PATCH: RFC 7396. `null` stands for the default; title and variants have none. */
+export const productPatchBody = z
+  .object({
+    handle: bodyFields.handle,
+    title: bodyFields.title.optional(),
+    description: bodyFields.description.nullable().optional(),
+    vendor: bodyFields.vendor.nullable().optional(),
+    category: bodyFields.category.nullable().optional(),
+    tags: tagsField.nullable().optional(),
+    images: imagesField.nullable().optional(),
+    status: bodyFields.status.nullable().optional(),
+    options: bodyFields.options.nullable().optional(),
+    variants: bodyFields.variants.optional(),
+  })
+  .openapi('ProductPatch')
+export type ProductPatchBody = z.output<typeof productPatchBody>
+/** One line of a JSON Lines import; `handle` is required there. */
+export const productLine = productBody.extend({ handle: handleField })

@@ -1,0 +1,70 @@
+/** From the replica's records to the documents of API.md: money gets its currency, internals stay inside. */
+import type { Money, OrderRecord } from '../node/commands.ts'
+import type { Assignment, CartView, UserInfo } from '../node/replica-api.ts'
+
+function money(amount: number, currency: string): Money {
+  return { amount, currency }
+}
+
+export function cartDocumentOf(cart: CartView): object {
+  const { user, items, total, currency, hash, complete, ordering, merged, home, catalogVersion } = cart
+  return {
+    user,
+    items: items.map((item) => ({
+      sku: item.sku,
+      handle: item.handle,
+      title: item.title,
+      image: item.image,
+      quantity: item.quantity,
+      unitPrice: money(item.unitPrice, currency),
+      lineTotal: money(item.lineTotal, currency),
+      forSale: item.forSale,
+    })),
+    total: money(total, currency),
+    hash,
+    complete,
+    ordering,
+    merged,
+    home,
+    catalogVersion,
+  }
+}
+
+export function orderDocumentOf(order: OrderRecord): object {
+  const { currency } = order
+  return {
+    id: order.id,
+    number: order.number,
+    user: order.user,
+    status: order.status,
+    ...(order.reason === undefined ? {} : { reason: order.reason }),
+    ...(order.contact === undefined ? {} : { contact: order.contact }),
+    ...(order.note === undefined ? {} : { note: order.note }),
+    lines: order.lines.map((line) => ({
+      sku: line.sku,
+      title: line.title,
+      quantity: line.quantity,
+      unitPrice: money(line.unitPrice, currency),
+      lineTotal: money(line.unitPrice * line.quantity, currency),
+    })),
+    total: money(order.total, currency),
+    catalogVersion: order.catalogVersion,
+    createdAt: order.createdAt,
+    ...(order.placedAt === undefined ? {} : { placedAt: order.placedAt }),
+    history: order.history,
+  }
+}
+
+/** `changes` of a refused order (API.md, "Errors"). */
+export function changesOf(order: OrderRecord): object[] {
+  return (order.changes ?? []).map((change) => ({
+    sku: change.sku,
+    old: money(change.old, order.currency),
+    new: change.new === null ? null : money(change.new, order.currency),
+  }))
+}
+
+export function sessionDocumentOf(token: string, user: UserInfo, assignment: Assignment): object {
+  const { home, epoch, serverSet } = assignment
+  return { token, user, home, epoch, serverSet }
+}

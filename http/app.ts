@@ -47,11 +47,11 @@ export type HttpOptions = {
   readonly secureCookies: boolean
 }
 
-export type Http = {
+export type HttpDoor = {
   readonly app: OpenAPIHono
-  /** Ends event streams and timers without a listening server (tests). */
-  stop(): void
   listen(host: string, port: number): Promise<HttpServer>
+  /** Ends event streams, stops listening, and resolves when requests in flight are answered. */
+  close(): Promise<void>
 }
 
 /** Methods that a 405 may name. */
@@ -116,7 +116,7 @@ function routes(shop: Shop, channels: Channels): void {
   pages(shop, imports)
 }
 
-export function createHttp(options: HttpOptions): Http {
+export function createHttp(options: HttpOptions): HttpDoor {
   const { replica, signer, adminToken, logger, now, version, secureCookies } = options
   const app = new OpenAPIHono()
   const tokens = new SessionTokens(signer, now)
@@ -145,20 +145,18 @@ export function createHttp(options: HttpOptions): Http {
       return shop.answers.fault(fault)
     }),
   )
-  const stop = (): void => {
-    shop.streams.stop()
-    channels.stop()
-  }
+  const servers: HttpServer[] = []
   return {
     app,
-    stop,
     listen: async (host, port) => {
       const server = await listen(shop, host, port)
-      const close = async (): Promise<void> => {
-        stop()
-        await server.close()
-      }
-      return { ...server, close }
+      servers.push(server)
+      return server
+    },
+    close: async () => {
+      shop.streams.stop()
+      channels.stop()
+      await Promise.all(servers.map(async (server) => await server.close()))
     },
   }
 }

@@ -15,8 +15,8 @@ export const listLimitMax = 200
 export const listLimitDefault = 24
 /** Idempotency-Key, in characters (API.md wants keys that fit a header and a log line). */
 export const idempotencyKeyLengthMax = 200
-/** Cursors are made by us and are short. */
-export const cursorLengthMax = 1_000
+/** Cursors are made by us: a sort key and a handle at their longest. */
+export const cursorLengthMax = 2_000
 /** A search of more text than this is no search. */
 export const queryTextLengthMax = 200
 /** Rejected lines told one by one; an answer of millions of them helps nobody. */

@@ -80,9 +80,16 @@ export class RaftLog {
   /** Entries from `from` to `through`, cut off after `sizeBytesMax`, but at least one. */
   entries(from: LogIndex, through: LogIndex, sizeBytesMax: number): readonly LogEntry[] {
     if (from > through) return []
-    if (from < this.#tailFirst) {
-      return this.#reader.entries(from, Math.min(through, this.#tailFirst - 1), sizeBytesMax)
-    }
+    if (from >= this.#tailFirst) return this.#tailEntries(from, through, sizeBytesMax)
+    const onDisk = this.#reader.entries(from, Math.min(through, this.#tailFirst - 1), sizeBytesMax)
+    if (through < this.#tailFirst || onDisk.at(-1)?.index !== this.#tailFirst - 1) return onDisk
+    const leftBytes = sizeBytesMax - onDisk.reduce((sum, entry) => sum + entrySizeBytes(entry), 0)
+    const next = this.#tail[this.#head]
+    if (next === undefined || entrySizeBytes(next) > leftBytes) return onDisk
+    return [...onDisk, ...this.#tailEntries(this.#tailFirst, through, leftBytes)]
+  }
+
+  #tailEntries(from: LogIndex, through: LogIndex, sizeBytesMax: number): readonly LogEntry[] {
     const start = this.#head + from - this.#tailFirst
     let end = start
     let sizeBytes = 0

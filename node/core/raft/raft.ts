@@ -206,19 +206,24 @@ function onSnapshotInstalled(core: RaftState, index: LogIndex, term: Term, confi
 function finishAsPrimary(core: RaftState): void {
   advanceCommit(core)
   driveTransfer(core, false)
+  confirm(core)
   if (core.hasCommittedInTerm) {
     if (core.reads.wantsRound) broadcastHeartbeat(core)
     // Everything leaves after this step, so a round of this step is sent after its reads came in.
     if (core.isRoundBroadcast) core.reads.attach(core.round(), core.commitIndex)
   }
   replicate(core)
-  const round = confirmedRound(core)
-  core.lease.confirm(round)
-  if (core.hasCommittedInTerm) {
-    for (const read of core.reads.confirmed(round)) core.effects.reads.push(read)
-  }
+  // A single voter is a majority, and has echoed what it just began.
+  confirm(core)
   const isRemoved = core.pendingConfigIndex === 0 && !core.isVoter(core.self)
   if (!isRemoved) return
   successorOfRemoved(core)
   becomeFollower(core, core.term, null)
+}
+
+/** What a majority echoed prolongs the lease and confirms reads. */
+function confirm(core: RaftState): void {
+  const round = confirmedRound(core)
+  core.lease.confirm(round)
+  for (const read of core.reads.confirmed(round)) core.effects.reads.push(read)
 }

@@ -6,7 +6,7 @@ import { Fault, assert, isFault } from '../faults.ts'
 import type { MemberId } from '../ids.ts'
 import type { Hello, PeerRequest, PeerRequestKind, PeerRequestOf, PeerResponseOf } from '../messages.ts'
 import type { RaftMessage } from '../core/raft/types.ts'
-import type { CancelTimer, Clock, Lane, Logger } from '../ports.ts'
+import type { Clock, Lane, Logger } from '../ports.ts'
 import { faultFromWire, faultToWire } from './frames.ts'
 import type { Frame, ParsedFrame, WireFault } from './frames.ts'
 import type { LogLimiter } from './limiter.ts'
@@ -41,8 +41,6 @@ export interface LinkHost {
   request(from: MemberId, request: PeerRequest): Promise<unknown>
 }
 
-/** A peer that opens a stream and says nothing is let go. */
-const helloTimeoutMs = 5_000
 /** Requests of one peer that may be in progress here; the rest is told to come back. */
 const requestsInProgressMax = 1_024
 
@@ -57,7 +55,6 @@ export class Link {
   #unanswered = 0
   #inProgress = 0
   #closed = false
-  #cancelHelloTimer: CancelTimer
 
   constructor(options: { peer: MemberId; lane: Lane; pipe: Pipe; host: LinkHost }) {
     this.peer = options.peer
@@ -65,9 +62,6 @@ export class Link {
     this.#pipe = options.pipe
     this.#host = options.host
     this.#pending = new PendingRequests(options.host.clock)
-    this.#cancelHelloTimer = options.host.clock.timer(helloTimeoutMs, () => {
-      if (!this.ready) this.#pipe.close('no hello in time')
-    })
   }
 
   /** Both hellos were accepted. */
@@ -90,7 +84,6 @@ export class Link {
   closed(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#cancelHelloTimer()
     this.#pending.closeAll()
   }
 
@@ -168,7 +161,6 @@ export class Link {
 
   #maybeReady(): void {
     if (!this.ready) return
-    this.#cancelHelloTimer()
     this.#host.linkReady(this)
   }
 

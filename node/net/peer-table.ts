@@ -6,13 +6,16 @@ import type { RaftMessage } from '../core/raft/types.ts'
 import { Fault, assert } from '../faults.ts'
 import type { MemberId } from '../ids.ts'
 import type { Hello, PeerRequest, PeerRequestKind, PeerRequestOf, PeerResponseOf } from '../messages.ts'
-import type { Clock, Lane, Logger, PeerInfo, Signer, TransportHandlers } from '../ports.ts'
+import type { CancelTimer, Clock, Lane, Logger, PeerInfo, Signer, TransportHandlers } from '../ports.ts'
 import { checkHello, makeHello } from './hello.ts'
 import type { OwnHello } from './hello.ts'
 import { LogLimiter } from './limiter.ts'
 import { Link } from './link.ts'
 import type { LinkHost, Pipe } from './link.ts'
 import { notSent } from './requests.ts'
+
+/** A peer that connects and says nothing is let go. */
+const helloTimeoutMs = 5_000
 
 /** One connection to a peer, whoever dialled; there may be two. */
 export class PeerConnection {
@@ -22,7 +25,11 @@ export class PeerConnection {
   refusal: Fault | null = null
   /** Resolves `dial`: settled when the hellos are through or the connection is gone. */
   readonly settled: Promise<PeerInfo>
-  settle: { resolve: (peer: PeerInfo) => void; reject: (error: unknown) => void }
+  readonly settle: { resolve: (peer: PeerInfo) => void; reject: (error: unknown) => void }
+  /** Resolves when the peer is of this cluster and open on both lanes; rejects when the connection is gone. */
+  readonly opened: Promise<void>
+  readonly settleOpened: { resolve: () => void; reject: (error: unknown) => void }
+  cancelTimer: CancelTimer = () => undefined
   /** In one cluster and open on both lanes: counted as connected. */
   open = false
   /** Where this node dialled; null when the peer did. */
@@ -37,6 +44,10 @@ export class PeerConnection {
     this.settle = { resolve, reject }
     // Only dials wait for it; nobody needs to for the connections that peers open.
     promise.catch(() => undefined)
+    const opened = Promise.withResolvers<void>()
+    this.opened = opened.promise
+    this.settleOpened = { resolve: opened.resolve, reject: opened.reject }
+    opened.promise.catch(() => undefined)
   }
 
   get ready(): boolean {
@@ -146,6 +157,9 @@ export class PeerTable implements LinkHost {
   addConnection(peer: MemberId, close: (reason: string) => void): PeerConnection {
     const connection = new PeerConnection(peer, close)
     this.#connections.set(peer, [...this.connections(peer), connection])
+    connection.cancelTimer = this.clock.timer(helloTimeoutMs, () => {
+      if (!connection.ready) connection.close('no hello in time')
+    })
     return connection
   }
 
@@ -164,10 +178,12 @@ export class PeerTable implements LinkHost {
     if (left.length === 0) this.#connections.delete(peer)
     else this.#connections.set(peer, left)
     connection.open = false
+    connection.cancelTimer()
     for (const link of connection.links.values()) link.closed()
-    connection.settle.reject(
-      connection.refusal ?? notSent('internal', 'the connection closed before the hellos went through'),
-    )
+    const reason =
+      connection.refusal ?? notSent('internal', 'the connection closed before the hellos went through')
+    connection.settle.reject(reason)
+    connection.settleOpened.reject(reason)
     if (!left.some((other) => other.open) && this.#connected.delete(peer))
       this.#handlers?.peerDisconnected(peer)
     if (left.length === 0) this.#options.onGone(peer, connection.refusal !== null)
@@ -200,6 +216,7 @@ export class PeerTable implements LinkHost {
     connection.settle.resolve({ id: link.peer, hello })
     if (connection.open || !this.sameCluster(hello)) return
     connection.open = true
+    connection.settleOpened.resolve()
     const known = this.#connected.get(link.peer)
     // A second connection to the same life of the peer is no news; a newer life is.
     if (known !== undefined && known.hello.starts === hello.starts) return

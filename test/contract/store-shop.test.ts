@@ -1,30 +1,9 @@
 /** ShopStore: one suite over files and memory. Lists are checked against the obvious version: sort, filter, cut. */
 import { describe, expect, test } from 'vitest'
-import type { AccountRecord, MemberRecord, OrderRecord, Product } from '../../node/commands.ts'
-import { canonicalProduct } from '../../node/core/digest.ts'
+import type { Product } from '../../node/commands.ts'
 import { Fault } from '../../node/faults.ts'
-import type { CommandId, Digest, MemberId, UserId } from '../../node/ids.ts'
 import type { ProductPage, ProductQuery, ProductSort, ShopStore } from '../../node/ports.ts'
-import {
-  fields,
-  handle,
-  orderId,
-  otherUser,
-  sku,
-  tag,
-  user,
-  variant,
-  worlds,
-} from '../support/store-world.ts'
-
-function product(name: string, version: number, more: Partial<Product> = {}): Product {
-  const stamps = { handle: handle(name), catalogVersion: version, updatedAt: '2026-01-01T00:00:00.000Z' }
-  return canonicalProduct({ ...fields(name), ...stamps, ...more })
-}
-
-function put(shop: ShopStore, ...products: Product[]): void {
-  shop.transaction((tables) => products.forEach((one) => tables.putProduct(one)))
-}
+import { handle, product, put, variant, worlds } from '../support/store-world.ts'
 
 const handlesOf = (page: ProductPage): string[] =>
   page.items.map((text) => (JSON.parse(text) as Product).handle as string)
@@ -96,8 +75,8 @@ describe.each(worlds)('ShopStore lists in %s', (_kind, makeWorld) => {
     for (const filters of filterSets) {
       const query = { ...filters, sort, limit: 4 }
       const expected = obvious(query)
-      expect(walk(shop, query), JSON.stringify(query)).toEqual(expected)
-      expect(shop.products(query).total, JSON.stringify(query)).toBe(expected.length)
+      expect(walk(shop, query), `${JSON.stringify(query)}`).toEqual(expected)
+      expect(shop.products(query).total, `${JSON.stringify(query)}`).toBe(expected.length)
     }
   })
 
@@ -162,7 +141,7 @@ describe.each(worlds)('ShopStore lists in %s', (_kind, makeWorld) => {
       Buffer.from('["list:title",1,"a"]').toString('base64url'),
     ]
     for (const cursor of bad)
-      expect(() => shop.products({ sort: 'title', limit: 2, cursor }), cursor).toThrow(Fault)
+      expect(() => shop.products({ sort: 'title', limit: 2, cursor }), `${cursor}`).toThrow(Fault)
     expect(() => shop.products({ sort: 'price', limit: 2, cursor: next })).toThrow('cursor')
     expect(() => shop.products({ q: 'lamp', sort: 'title', limit: 2, cursor: next })).toThrow('cursor')
   })
@@ -219,7 +198,7 @@ describe.each(worlds)('ShopStore search in %s', (_kind, makeWorld) => {
       'x'.repeat(5_000),
     ]
     for (const q of [...typed, 'a '.repeat(500), '\ud800', '%', 'AND NOT'])
-      expect(() => search(shop, q), JSON.stringify(q)).not.toThrow()
+      expect(() => search(shop, q), `${JSON.stringify(q)}`).not.toThrow()
     expect(search(shop, '***')).toEqual([])
     expect(search(shop, '"torch"')).toEqual(['b', 'a', 'd'])
   })
@@ -232,173 +211,5 @@ describe.each(worlds)('ShopStore search in %s', (_kind, makeWorld) => {
     expect([search(shop, 'tent'), search(shop, 'hammock')]).toEqual([[], ['c']])
     shop.transaction((tables) => tables.deleteProduct(handle('c')))
     expect(search(shop, 'hammock')).toEqual([])
-  })
-})
-
-describe.each(worlds)('ShopStore tables in %s', (_kind, makeWorld) => {
-  test('keeps products exactly, with variants by SKU', () => {
-    const { shop } = makeWorld().open()
-    const one = product('lamp', 1, {
-      title: 'Lamp',
-      images: [{ src: 'a.jpg', alt: '' }],
-      variants: [variant('s1', 300), { ...variant('s2', 200), title: 'Red' }],
-    })
-    put(shop, one)
-    expect(shop.productJson(one.handle)).toBe(JSON.stringify(one))
-    expect(shop.read.product(one.handle)).toEqual(one)
-    const expected = {
-      sku: 's2',
-      handle: 'lamp',
-      title: 'Lamp',
-      variantTitle: 'Red',
-      image: 'a.jpg',
-      price: 200,
-    }
-    expect(shop.read.sku(sku('s2'))).toEqual({ ...expected, status: 'active' })
-    put(shop, { ...one, variants: [variant('s1')], images: [], status: 'draft' })
-    expect(shop.read.sku(sku('s2'))).toBeNull()
-    expect(shop.read.sku(sku('s1'))).toMatchObject({ image: null, status: 'draft', price: 1_000 })
-    expect(shop.read.skuOwner(sku('s1'))).toBe('lamp')
-    shop.transaction((tables) => tables.deleteProduct(one.handle))
-    expect([shop.read.skuOwner(sku('s1')), shop.productJson(one.handle)]).toEqual([null, null])
-  })
-
-  test('a SKU that moves within one version belongs to its new product', () => {
-    const { shop } = makeWorld().open()
-    put(shop, product('a', 1, { variants: [variant('s1')] }))
-    put(shop, product('b', 2, { variants: [variant('s1')] }), product('a', 2, { variants: [variant('s2')] }))
-    expect([shop.read.skuOwner(sku('s1')), shop.read.skuOwner(sku('s2'))]).toEqual(['b', 'a'])
-  })
-
-  test('keeps versions for those who lag, within bounds', () => {
-    const { shop } = makeWorld().open()
-    const digest = '0'.repeat(64) as Digest
-    const record = (version: number, text = '') => ({
-      version,
-      previousDigest: digest,
-      digest,
-      changes: [
-        { handle: handle('a'), product: text === '' ? null : product('a', version, { description: text }) },
-      ],
-    })
-    shop.transaction((tables) => {
-      for (let version = 1; version <= 2_010; version += 1) tables.appendVersion(record(version))
-      tables.setCatalog({ version: 2_010, digest })
-    })
-    expect(shop.versionsAfter(2_010, 1_000)).toEqual([])
-    expect(shop.versionsAfter(2_008, 1_000_000)).toEqual([record(2_009), record(2_010)])
-    expect(shop.versionsAfter(2_000, 1)).toEqual([record(2_001)])
-    expect(shop.versionsAfter(5, 1_000)).toBeNull()
-    shop.transaction((tables) => {
-      const text = 'x'.repeat(1024 * 1024)
-      for (let version = 2_011; version <= 2_080; version += 1) tables.appendVersion(record(version, text))
-      tables.setCatalog({ version: 2_080, digest })
-    })
-    expect(shop.versionsAfter(2_010, 1_000)).toBeNull()
-    expect(shop.versionsAfter(2_079, 1_000)).toHaveLength(1)
-  })
-
-  test('keeps orders, sold tags, notices and erasable contacts', () => {
-    const world = makeWorld()
-    const stores = world.open()
-    const order = (number: number, of: UserId, more: Partial<OrderRecord> = {}): OrderRecord => ({
-      id: orderId(number),
-      number: `S-${number}`,
-      user: of,
-      status: 'placed',
-      bodyHash: 'b',
-      currency: 'USD',
-      lines: [],
-      total: 0,
-      catalogVersion: 1,
-      createdAt: '2026-01-01T00:00:00.000Z',
-      history: [],
-      ...more,
-    })
-    const private_ = { contact: { name: 'Ada', email: 'ada@example.com' }, note: 'ring twice' }
-    stores.shop.transaction((tables) => {
-      expect([tables.nextOrderNumber(), tables.nextOrderNumber()]).toEqual([1, 2])
-      for (let number = 1; number <= 5; number += 1) {
-        const of = number % 2 === 0 ? otherUser : user
-        tables.insertOrder(order(number, of, private_), 10 + number, [tag(`t${number}`)])
-        tables.insertSold(of, tag(`t${number}`), orderId(number))
-      }
-      tables.updateOrder(order(2, otherUser, { status: 'shipped' }), 20)
-      tables.setOrdersDigest({ count: 5, digest: '1'.repeat(64) as Digest })
-    })
-    const { shop } = world.reopen(stores)
-    expect(shop.read.order(orderId(1))).toEqual(order(1, user, private_))
-    expect(shop.read.soldTo(otherUser, tag('t1'))).toBe(orderId(1))
-    expect(shop.read.soldTo(user, tag('t9'))).toBeNull()
-    const first = shop.orders({ limit: 2 })
-    expect(first.items.map((one) => one.id)).toEqual([orderId(5), orderId(4)])
-    const second = shop.orders({ limit: 10, cursor: first.next ?? '' })
-    expect(second.items.map((one) => one.id)).toEqual([orderId(3), orderId(2), orderId(1)])
-    expect(second.next).toBeNull()
-    expect(shop.orders({ limit: 9, user: otherUser, status: 'shipped' }).items.map((one) => one.id)).toEqual([
-      orderId(2),
-    ])
-    expect(() => shop.orders({ limit: 1, cursor: 'abc' })).toThrow(Fault)
-    expect(
-      shop.soldSince(13, 2).map((notice) => [notice.index, notice.order, notice.status, notice.tags]),
-    ).toEqual([
-      [14, orderId(4), 'placed', ['t4']],
-      [15, orderId(5), 'placed', ['t5']],
-    ])
-    expect(shop.soldSince(15, 9)).toMatchObject([
-      { index: 20, order: orderId(2), status: 'shipped', user: otherUser },
-    ])
-    expect([shop.ordersIndex(), shop.read.ordersDigest().count]).toEqual([20, 5])
-    shop.transaction((tables) => tables.eraseContacts(user))
-    expect(shop.read.order(orderId(1))).toEqual(order(1, user))
-    expect(shop.read.order(orderId(2))?.note).toBe('ring twice')
-  })
-
-  test('keeps accounts, members, results and single values', () => {
-    const world = makeWorld()
-    const stores = world.open()
-    const account: AccountRecord = { id: user, email: 'Ada@Example.com', passwordHash: 'h', createdAt: 'now' }
-    const member = (id: string, joinedIndex: number): MemberRecord =>
-      ({
-        id,
-        node: id,
-        url: 'http://a',
-        p2p: 'a:1',
-        eligible: true,
-        draining: false,
-        capacity: 1,
-        joinedIndex,
-      }) as MemberRecord
-    stores.shop.transaction((tables) => {
-      tables.putAccount(account)
-      for (const [id, index] of [
-        ['m2', 2],
-        ['m1', 1],
-        ['m3', 3],
-      ] as const)
-        tables.putMember(member(id, index))
-      tables.removeMember('m3' as MemberId)
-      tables.setMembersVersion(4)
-      tables.setCurrency('EUR')
-      tables.putResult('c1' as CommandId, 1, { ok: true, value: 1 })
-      tables.putResult('c2' as CommandId, 50_000, { ok: false, code: 'conflict', message: 'no', data: {} })
-    })
-    stores.shop.setFeed('log')
-    stores.shop.setApplied({ index: 5, term: 2, config: { voters: ['m1' as MemberId], learners: [] } })
-    const { shop } = world.reopen(stores)
-    expect(shop.read.accountByEmail('ADA@example.COM ')).toEqual(account)
-    expect(shop.read.members().map((one) => one.id)).toEqual(['m1', 'm2'])
-    expect([shop.read.removedMembers(), shop.read.membersVersion(), shop.read.currency()]).toEqual([
-      ['m3'],
-      4,
-      'EUR',
-    ])
-    expect(shop.read.result('c1' as CommandId)).toEqual({ ok: true, value: 1 })
-    expect([shop.feed(), shop.applied().index, shop.applied().config.voters]).toEqual(['log', 5, ['m1']])
-    shop.transaction((tables) => tables.putResult('c3' as CommandId, 50_001, { ok: true, value: 3 }))
-    expect(shop.read.result('c1' as CommandId)).toBeNull()
-    expect(shop.read.result('c2' as CommandId)).toMatchObject({ ok: false, code: 'conflict' })
-    shop.transaction((tables) => tables.deleteAccount(user))
-    expect(shop.read.account(user)).toBeNull()
   })
 })

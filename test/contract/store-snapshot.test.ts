@@ -77,7 +77,7 @@ describe.each(pairs)('a snapshot, %s', (_name, makeFrom, makeTo) => {
     expect(source.applied.index).toBe(0)
     const bytes = bytesOf(source)
     for (const secret of ['secret', 'Secret', user, orderId(1)])
-      expect(bytes.includes(secret), secret).toBe(false)
+      expect(bytes.includes(secret), `${secret}`).toBe(false)
     const to = makeTo().open()
     setCluster(to)
     copySnapshot(from.stores.shop, to.shop, 'catalog')
@@ -135,7 +135,7 @@ describe.each(pairs)('a snapshot, %s', (_name, makeFrom, makeTo) => {
       ['no database', Buffer.from('x'.repeat(8_192))],
       ['a changed product', flipped],
     ]
-    for (const [name, bytes] of bad) expect(install(bytes), name).toThrow(Fault)
+    for (const [name, bytes] of bad) expect(install(bytes), `${name}`).toThrow(Fault)
     for (let n = 1; n < 9; n += 1) own.change(replace(`own-${n}`))
     expect(install(good)).toThrow('older')
     expect(install(good, 'catalog')).toThrow('older')

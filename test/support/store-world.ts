@@ -8,13 +8,14 @@ import type {
   CommandBody,
   MemberJoin,
   OrderIntent,
+  Product,
   ProductChange,
   ProductFields,
   ProductPatch,
 } from '../../node/commands.ts'
 import { applyEntry } from '../../node/core/apply.ts'
 import type { ApplyOutcome } from '../../node/core/apply.ts'
-import { catalogDigestOf } from '../../node/core/digest.ts'
+import { canonicalProduct, catalogDigestOf } from '../../node/core/digest.ts'
 import type {
   ClusterId,
   CommandId,
@@ -222,4 +223,13 @@ export function copySnapshot(from: ShopStore, to: ShopStore, kind: 'full' | 'cat
   for (let offset = 0; offset < source.sizeBytes; offset += chunk) sink.write(source.read(offset, chunk))
   source.close()
   sink.install()
+}
+
+export function product(name: string, version: number, more: Partial<Product> = {}): Product {
+  const stamps = { handle: handle(name), catalogVersion: version, updatedAt: '2026-01-01T00:00:00.000Z' }
+  return canonicalProduct({ ...fields(name), ...stamps, ...more })
+}
+
+export function put(shop: ShopStore, ...products: Product[]): void {
+  shop.transaction((tables) => products.forEach((one) => tables.putProduct(one)))
 }

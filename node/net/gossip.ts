@@ -3,15 +3,17 @@
  * publishing and validating on the cluster's topics.
  */
 import { gossipsub } from '@chainsafe/libp2p-gossipsub'
-import type { GossipSub, Message, TopicValidatorFn } from '@chainsafe/libp2p-gossipsub'
+import type { GossipSub, GossipSubComponents, Message, TopicValidatorFn } from '@chainsafe/libp2p-gossipsub'
 import { TopicValidatorResult } from '@chainsafe/libp2p-gossipsub'
-import type { PeerId } from '@libp2p/interface'
+import type { Connection, PeerId, StreamHandler } from '@libp2p/interface'
 import type { ClusterId } from '../ids.ts'
 import type { GossipMessage, GossipTopic, GossipVerdict } from '../messages.ts'
 import type { Clock, Logger } from '../ports.ts'
 import { memberIdOf } from './identity.ts'
 import { gossipSizeBytesMax, gossipTopics, gossipValidators, topicName } from './topics.ts'
 import type { GossipContext } from './topics.ts'
+
+type Registrar = GossipSubComponents['registrar']
 
 /** A peer whose answer to "I want" holds many messages sends them in one piece; a catalog import is the largest. */
 const gossipBufferBytesMax = 32 * 1024 * 1024
@@ -48,11 +50,43 @@ export class Rejections {
   }
 }
 
+/** Waits until the peer at the other end said hello; rejects when the connection ends before. */
+export type HelloGate = (connection: Connection) => Promise<void>
+
+/**
+ * No other stream of a peer is served before its hello (DESIGN.md section 8). What it sends meanwhile waits in the
+ * stream, within libp2p's bounds. (libp2p's own stream middleware would be the place, but up to 3.3.11 it adds the
+ * handler to the middleware once more with each stream.)
+ */
+function gated(registrar: Registrar, gate: HelloGate): Registrar {
+  const handle: Registrar['handle'] = (protocol, handler, options) => {
+    const afterHello: StreamHandler = async (stream, connection) => {
+      await gate(connection)
+      await handler(stream, connection)
+    }
+    return registrar.handle(protocol, afterHello, options)
+  }
+  return new Proxy(registrar, {
+    get: (target, name) => {
+      if (name === 'handle') return handle
+      const value: unknown = Reflect.get(target, name, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
 /** The service as libp2p takes it. `cluster` is null at a node that has yet to join. */
 export function gossipService(
   rejections: Rejections,
   cluster: ClusterId | null,
-): ReturnType<typeof gossipsub> {
+  gate: HelloGate,
+): (components: GossipSubComponents) => GossipSub {
+  const create = ungatedService(rejections, cluster)
+  return ({ privateKey, peerId, peerStore, registrar, connectionManager, logger }) =>
+    create({ privateKey, peerId, peerStore, registrar: gated(registrar, gate), connectionManager, logger })
+}
+
+function ungatedService(rejections: Rejections, cluster: ClusterId | null): ReturnType<typeof gossipsub> {
   return gossipsub({
     globalSignaturePolicy: 'StrictSign',
     allowPublishToZeroTopicPeers: true,

@@ -11,7 +11,7 @@ import { createLibp2p } from 'libp2p'
 import type { ClusterId, MemberId } from '../ids.ts'
 import { toMultiaddr } from './address.ts'
 import { gossipService } from './gossip.ts'
-import type { Rejections } from './gossip.ts'
+import type { HelloGate, Rejections } from './gossip.ts'
 import { memberIdOf } from './identity.ts'
 import { privateNetwork } from './private-network.ts'
 
@@ -41,6 +41,7 @@ export type Libp2pNodeOptions = {
   cluster: ClusterId | null
   rejections: Rejections
   isRemoved: (peer: MemberId) => boolean
+  gate: HelloGate
   /** A peer spoke, but not under this cluster's key. */
   notUnderstood: (address: string) => void
 }
@@ -85,6 +86,10 @@ export function createLibp2pNode(options: Libp2pNodeOptions): Promise<Libp2pNode
       // Clusters live in private networks.
       denyDialMultiaddr: () => false,
     },
-    services: { identify: identify(), ping: ping(), pubsub: gossipService(rejections, cluster) },
+    services: {
+      identify: identify(),
+      ping: ping(),
+      pubsub: gossipService(rejections, cluster, options.gate),
+    },
   })
 }

@@ -41,6 +41,8 @@ export interface LinkHost {
   request(from: MemberId, request: PeerRequest): Promise<unknown>
 }
 
+/** A refused peer gets so long to read why; it closes the connection itself when it has. */
+const refusalGraceMs = 300
 /** Requests of one peer that may be in progress here; the rest is told to come back. */
 const requestsInProgressMax = 1_024
 
@@ -55,6 +57,7 @@ export class Link {
   #unanswered = 0
   #inProgress = 0
   #closed = false
+  #refused = false
 
   constructor(options: { peer: MemberId; lane: Lane; pipe: Pipe; host: LinkHost }) {
     this.peer = options.peer
@@ -119,8 +122,9 @@ export class Link {
   }
 
   #handle(frame: Frame): void {
-    if (frame.kind === 'hello') return this.#takeHello(frame.hello)
     if (frame.kind === 'refused') return this.#wasRefused(frame.fault)
+    if (this.#refused) return
+    if (frame.kind === 'hello') return this.#takeHello(frame.hello)
     // A welcome may overtake nothing: the peer said hello before it read ours.
     if (this.#theirs === null)
       return this.#refuse(new Fault('unauthorized', `a ${frame.kind} before the hello`))
@@ -165,9 +169,12 @@ export class Link {
   }
 
   #refuse(fault: Fault): void {
+    if (this.#refused) return
+    this.#refused = true
+    this.#theirs = null
     this.#pipe.send({ kind: 'refused', fault: faultToWire(fault) })
     this.#host.linkRefused(this, fault)
-    this.#pipe.close(fault.message)
+    this.#host.clock.timer(refusalGraceMs, () => this.#pipe.close(fault.message))
   }
 
   #wasRefused(wire: WireFault): void {

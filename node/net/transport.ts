@@ -117,6 +117,11 @@ class Libp2pTransport implements Transport {
       cluster: this.#table.own?.clusterId ?? null,
       rejections: this.#rejections,
       isRemoved: (peer) => this.#table.isRemoved(peer),
+      gate: async (connection) => {
+        const entry = this.#connections.get(connection)
+        if (entry === undefined) throw new Error('the connection is closing')
+        await entry.opened
+      },
       notUnderstood: (address) => this.#notUnderstood(address),
     })
     this.#node = node
@@ -203,13 +208,6 @@ class Libp2pTransport implements Transport {
       await node.handle(protocolOf(lane), (stream, connection) => this.#accept(stream, connection, lane), {
         maxInboundStreams: 1,
         maxOutboundStreams: 1,
-      })
-    }
-    for (const protocol of node.services.pubsub.protocols) {
-      // No other stream is served before the hello (DESIGN.md section 8).
-      node.use(protocol, async (stream, connection, next) => {
-        if (stream.direction === 'inbound') await this.#connections.get(connection)?.opened
-        next(stream, connection)
       })
     }
   }

@@ -1,56 +1,84 @@
 /**
- * Which members may serve a user: weighted rendezvous hashing (Thaler and Ravishankar, 1998; weights after
- * Resch, "New hashing algorithms for data storage", 2015). Every node computes the same set from the same members;
- * a join or leave moves only the users that it must (DESIGN.md section 6).
+ * Which members a user may be assigned to: weighted rendezvous hashing (Thaler and Ravishankar, 1998, "Using
+ * name-based mappings to increase hit rates"; the weights by −w / ln h after Schindelhauer and Schomaker, 2005,
+ * "Weighted distributed hash tables"). Promises: the same answer on every node for the same members version, and a
+ * join, a leave or a changed capacity moves only the users that it must (DESIGN.md section 6).
  */
 import { createHash } from 'node:crypto'
 import type { MemberRecord } from '../commands.ts'
 import type { MemberId, UserId } from '../ids.ts'
 
-/** 52 bits fit a double exactly. */
+export type PlacementMember = Pick<MemberRecord, 'id' | 'capacity'>
+
+/** Bits of the hash that are used: as many as a double holds exactly. */
 const hashBits = 52
 
-/** Uniform in (0, 1), the same on every node. */
-function uniform(user: UserId, member: MemberId): number {
-  const digest = createHash('sha256').update(user).update('\0').update(member).digest()
-  const bits = digest.readBigUInt64BE(0) >> BigInt(64 - hashBits)
-  return (Number(bits) + 0.5) / 2 ** hashBits
+/** Uniform in (0, 1), never 0 or 1, from user and member alone. */
+function unitHash(user: UserId, member: MemberId): number {
+  const hash = createHash('sha256').update(`souk placement\n${user}\n${member}`).digest()
+  const bits = Number(hash.readBigUInt64BE(0) >> BigInt(64 - hashBits))
+  return (bits + 0.5) / 2 ** hashBits
+}
+
+/** The member with the greatest score comes first; the chance of that is proportional to its capacity. */
+export function rendezvousScore(user: UserId, member: PlacementMember): number {
+  return -member.capacity / Math.log(unitHash(user, member.id))
 }
 
 /**
- * The user's server set in order of preference: the `size` members with the highest scores. A draining member keeps
- * its place (its users come back); capacity 0 means no users at all.
+ * The user's server set, in order of preference. A draining member keeps its place (its users migrate, but nothing is
+ * reshuffled for a restart); one without capacity is in no set.
  */
-export function serverSet(user: UserId, members: readonly MemberRecord[], size: number): MemberId[] {
+export function serverSet(user: UserId, members: readonly PlacementMember[], size: number): MemberId[] {
   return members
-    .filter(({ capacity }) => capacity > 0)
-    .map(({ id, capacity }) => ({ id, score: -capacity / Math.log(uniform(user, id)) }))
-    .sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1))
+    .filter((member) => member.capacity > 0)
+    .map((member) => ({ id: member.id, score: rendezvousScore(user, member) }))
+    .sort((one, other) => other.score - one.score || (one.id < other.id ? -1 : 1))
     .slice(0, size)
-    .map(({ id }) => id)
+    .map((member) => member.id)
 }
 
-export type Load = {
-  readonly id: MemberId
-  readonly users: number
-  readonly capacity: number
-  readonly draining: boolean
+/** How busy a member is, as far as is known. */
+export type Load = { readonly users: number; readonly loadPercent: number; readonly capacity: number }
+
+/** Processor loads within one step count as equal: they move from second to second, the number of users doesn't. */
+const loadStepPercent = 25
+
+/** Users for each unit of capacity. */
+export function usersPerCapacity(load: Load): number {
+  return load.capacity > 0 ? load.users / load.capacity : Number.POSITIVE_INFINITY
 }
 
-/**
- * The least loaded of the candidates by users for each unit of capacity; in order of preference where they are equal.
- * Draining ones only when there is nobody else. Null without candidates.
- */
-export function leastLoaded(candidates: readonly Load[]): MemberId | null {
-  const willing = candidates.filter(({ draining }) => !draining)
-  const pool = willing.length > 0 ? willing : candidates
-  let best: Load | null = null
-  for (const candidate of pool) {
-    if (best === null || share(candidate) < share(best)) best = candidate
+/** The least loaded candidate; among equals the first, so pass them in order of preference. Null when there is none. */
+export function leastLoaded(
+  candidates: readonly MemberId[],
+  loadOf: (member: MemberId) => Load,
+): MemberId | null {
+  let best: { member: MemberId; step: number; users: number } | null = null
+  for (const member of candidates) {
+    const load = loadOf(member)
+    const step = Math.floor(load.loadPercent / loadStepPercent)
+    const users = usersPerCapacity(load)
+    if (best === null || step < best.step || (step === best.step && users < best.users))
+      best = { member, step, users }
   }
-  return best?.id ?? null
+  return best?.member ?? null
 }
 
-function share({ users, capacity }: Load): number {
-  return capacity > 0 ? users / capacity : Number.POSITIVE_INFINITY
+/** A member must have more than this many times the users of another one, for its capacity, to give some away. */
+const migrationRatio = 1.5
+/** And at least this many more: small numbers differ by chance. */
+const migrationUsersMin = 20
+/** Or its processor must be busier by this much; wide, so that users don't move back and forth. */
+const migrationLoadPercent = 50
+
+/** Is `from` clearly more loaded than `to`? The gap is the hysteresis: moving one user never turns it round. */
+export function isClearlyMoreLoaded(from: Load, to: Load): boolean {
+  if (to.capacity <= 0) return false
+  const usersFrom = usersPerCapacity(from)
+  const usersTo = usersPerCapacity(to)
+  const byUsers =
+    usersFrom > migrationRatio * usersTo &&
+    usersFrom - usersTo > migrationUsersMin / Math.max(from.capacity, to.capacity)
+  return byUsers || from.loadPercent - to.loadPercent >= migrationLoadPercent
 }

@@ -1,46 +1,49 @@
 /**
- * Gathers the writes of one turn of the event loop into one transaction: synchronous=FULL costs an fsync a commit,
- * and many shoppers share it (LIMITS.md, "SQLite": 10 rows a commit are 9 times as fast).
+ * Group commit on `local.db`: writes that arrive in one turn of the event loop become one transaction, which makes
+ * synchronous=FULL affordable (LIMITS.md, "SQLite"). Promises: a write that resolved is on disk; writes happen in the
+ * order in which they were asked for; when the transaction fails, every one of them rejects and none happened.
  */
-import type { Clock } from '../ports.ts'
+import { StoreFailure } from '../faults.ts'
+import type { Clock, LocalStore } from '../ports.ts'
 
-/** Writes in one transaction: more would only make the first of them wait. */
-const writesMax = 500
-
-type Pending = { write: () => void; resolve: () => void; reject: (error: unknown) => void }
+type Waiting = { work: () => void; resolve: () => void; reject: (error: unknown) => void }
 
 export class GroupCommit {
   readonly #clock: Clock
-  readonly #transaction: (work: () => void) => void
-  #pending: Pending[] = []
-  #scheduled = false
+  readonly #local: LocalStore
+  #waiting: Waiting[] = []
+  #failures = 0
 
-  constructor(clock: Clock, transaction: (work: () => void) => void) {
+  constructor(clock: Clock, local: LocalStore) {
     this.#clock = clock
-    this.#transaction = transaction
+    this.#local = local
   }
 
-  /** Resolves once the write is on disk; rejects, with all writes of the same transaction, when it could not be made. */
-  run(write: () => void): Promise<void> {
+  /** Transactions that failed so far: what was numbered before one must not be numbered again (CART.md, "Dot"). */
+  get failures(): number {
+    return this.#failures
+  }
+
+  /** Runs `work` (synchronous writes to the store) inside the next transaction; resolves when that is on disk. */
+  write(work: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#pending.push({ write, resolve, reject })
-      if (this.#scheduled) return
-      this.#scheduled = true
-      this.#clock.defer(() => {
-        this.#scheduled = false
-        while (this.#pending.length > 0) this.#flush()
-      })
+      this.#waiting.push({ work, resolve, reject })
+      if (this.#waiting.length === 1) this.#clock.defer(() => this.#flush())
     })
   }
 
   #flush(): void {
-    const batch = this.#pending.splice(0, writesMax)
+    const batch = this.#waiting
+    this.#waiting = []
     try {
-      this.#transaction(() => {
-        for (const { write } of batch) write()
+      this.#local.transaction(() => {
+        for (const { work } of batch) work()
       })
     } catch (error) {
+      this.#failures += 1
       for (const { reject } of batch) reject(error)
+      // A disk that can't be trusted ends the node (DESIGN.md section 2); a full one does not.
+      if (error instanceof StoreFailure) throw error
       return
     }
     for (const { resolve } of batch) resolve()

@@ -24,6 +24,8 @@ const checkedSizeBytesMax = 64 * 1024 * 1024
 const journalSizeBytesMax = 64 * 1024 * 1024
 /** Page cache per database. */
 const cacheSizeKibibytes = 32 * 1024
+/** Pages in the WAL before they are moved into the file: imports rewrite the same pages, four times fewer moves. */
+const checkpointPages = 4_000
 const ownerOnly = 0o600
 
 function pragma(database: Database.Database, text: string): unknown {
@@ -92,6 +94,7 @@ function configure(database: Database.Database, file: string): void {
   if (pragma(database, 'journal_mode = WAL') !== 'wal')
     throw new StoreFailure(file, "can't be switched to WAL")
   pragma(database, 'synchronous = FULL')
+  pragma(database, `wal_autocheckpoint = ${checkpointPages}`)
   pragma(database, `journal_size_limit = ${journalSizeBytesMax}`)
 }
 

@@ -69,7 +69,7 @@ export const shopSchema: Schema = {
     CREATE VIRTUAL TABLE product_search USING fts5 (
       title, vendor, category, tags, description,
       content = '', contentless_delete = 1,
-      tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+      tokenize = 'unicode61 remove_diacritics 2'
     );
 
     CREATE TABLE catalog_versions (version INTEGER PRIMARY KEY, size_bytes INTEGER NOT NULL, json TEXT NOT NULL);

@@ -300,4 +300,14 @@ describe('snapshots', () => {
     solo.receive('n2', append(3, 7, 3, [3]))
     expect(solo.to('n2')).toMatchObject([{ ok: true, matchIndex: 8 }])
   })
+
+  test('installed while other inputs were waiting: the disk counts, and the late report changes nothing', () => {
+    const solo = new Solo({ config: three, terms: [1, 1], term: 3 })
+    solo.log.install(7, 3, three)
+    solo.receive('n2', append(3, 7, 3, [3], 8))
+    expect(solo.to('n2')).toMatchObject([{ ok: true, matchIndex: 8 }])
+    const effects = solo.step({ kind: 'snapshot-installed', index: 7, term: 3, config: three })
+    expect(effects.commitIndex).toBe(8)
+    expect(solo.raft.lastIndex).toBe(8)
+  })
 })

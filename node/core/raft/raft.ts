@@ -128,6 +128,11 @@ export class Raft {
   step(inputs: readonly RaftInput[], nowMs: number): RaftEffects {
     const core = this.#core
     core.beginStep(nowMs)
+    // The driver replaced the log on disk, and other inputs were waiting before its word of it: go by the disk.
+    const { log } = core.options
+    if (log.snapshotIndex() > core.commitIndex) {
+      onSnapshotInstalled(core, log.snapshotIndex(), log.snapshotTerm(), log.snapshotConfig())
+    }
     for (const input of inputs) take(core, input)
     if (core.role === 'primary') finishAsPrimary(core)
     return core.endStep()
@@ -190,13 +195,15 @@ function onTick(core: RaftState): void {
   if (core.heartbeatElapsedTicks >= core.options.heartbeatTicks) broadcastHeartbeat(core)
 }
 
-/** The log's beginning was replaced; what is on disk now is all there is (Raft section 7). */
+/** The log's beginning was replaced; what is on disk now is all there is (Raft section 7). An old report is harmless. */
 function onSnapshotInstalled(core: RaftState, index: LogIndex, term: Term, config: RaftConfig): void {
+  const onDisk = core.options.log
+  assert(onDisk.lastIndex() >= core.commitIndex, 'a snapshot never drops committed entries')
+  if (index <= core.commitIndex) return
   if (core.role !== 'follower') becomeFollower(core, core.term, null)
   core.log.reload()
-  const isOnDisk = core.log.snapshotIndex >= index && core.log.termAt(index) === term
-  assert(isOnDisk, 'a snapshot is on disk before the core is told')
-  assert(core.log.lastIndex >= core.commitIndex, 'a snapshot never drops committed entries')
+  const isThere = onDisk.snapshotIndex() >= index && core.log.termAt(index) === term
+  assert(isThere, 'a snapshot is on disk before the core is told')
   core.configs.reset(index, config)
   core.readConfigs(index + 1)
   if (index > core.commitIndex) core.commitThrough(index)

@@ -29,7 +29,13 @@ export function check<S extends z.ZodType>(schema: S, value: unknown, what: stri
 
 /** The query by name (the first value of each), checked. Unknown names are left alone. */
 export function readQuery<S extends z.ZodType>(context: Context, schema: S): z.output<S> {
-  const query = context.req.query()
+  return checkQuery(context.req.query(), schema)
+}
+
+export function checkQuery<S extends z.ZodType>(
+  query: { readonly [name: string]: string },
+  schema: S,
+): z.output<S> {
   for (const [name, value] of Object.entries(query)) {
     if (!isCleanText(value))
       throw invalidRequest(`query: ${name}: not a text`, [{ path: name, message: 'not a text' }])

@@ -2,18 +2,11 @@
 import { stringify } from 'csv-stringify/sync'
 import type { Product } from '../../node/commands.ts'
 import { InvariantError } from '../../node/faults.ts'
-import { noOptionName, noOptionValue, optionColumnsMax, optionColumnsMin } from './columns.ts'
+import { noOptionName, noOptionValue } from './columns.ts'
 import { optionNameColumn, optionValueColumn } from './columns.ts'
 import { formatPrice } from './price.ts'
 
 type Variant = Product['variants'][number]
-
-/** Option column pairs that these products need. */
-export function optionColumnsFor(products: Iterable<Pick<Product, 'options'>>): number {
-  let count = optionColumnsMin
-  for (const { options } of products) count = Math.max(count, options.length)
-  return Math.min(count, optionColumnsMax)
-}
 
 export function headerText(optionColumns: number): string {
   const options = Array.from({ length: optionColumns }, (_, index) => [

@@ -37,6 +37,7 @@ function head(title: string, scripts: readonly string[]): Html {
     <link rel="icon" href="/assets/souk.svg" type="image/svg+xml" />
     <link rel="stylesheet" href="/assets/pico.css" />
     <link rel="stylesheet" href="/assets/souk.css" />
+    <link rel="stylesheet" href="/assets/office.css" />
     <script src="/assets/htmx.js" defer></script>
     ${scripts.map((script) => html`<script src="/assets/${script}" defer></script>`)}
   </head>`

@@ -1,5 +1,20 @@
-/** All pages. */
+/** All pages: storefront, back office, operations console. */
 import type { ImportGate } from '../routes/admin-import.ts'
 import type { Shop } from '../shop.ts'
+import { accountPages } from './account.ts'
+import { adminPages } from './admin.ts'
+import { assetRoutes } from './assets.ts'
+import { browsePages } from './browse.ts'
+import { cartPages } from './cart.ts'
+import { clusterPages } from './cluster.ts'
+import { orderPages } from './orders.ts'
 
-export function pages(_shop: Shop, _imports: ImportGate): void {}
+export function pages(shop: Shop, imports: ImportGate): void {
+  browsePages(shop)
+  cartPages(shop)
+  orderPages(shop)
+  accountPages(shop)
+  adminPages(shop, imports)
+  clusterPages(shop)
+  assetRoutes(shop)
+}

@@ -1,9 +1,11 @@
 /** Import and export of the catalog. */
 import { setImmediate } from 'node:timers/promises'
 import { z } from '@hono/zod-openapi'
+import type { Context } from 'hono'
 import type { Product } from '../../node/commands.ts'
 import { Fault } from '../../node/faults.ts'
-import { headerText, optionColumnsFor, productText } from '../csv/export.ts'
+import { optionColumnsMin } from '../csv/columns.ts'
+import { headerText, productText } from '../csv/export.ts'
 import { currencyDigits } from '../csv/price.ts'
 import { importDocument } from '../documents.ts'
 import { importProducts } from '../import.ts'
@@ -63,45 +65,68 @@ function importRoute(shop: Shop, gate: ImportGate): void {
 /** Products written before others have a turn. */
 const productsPerTurn = 50
 
-function* texts(shop: Shop, format: 'csv' | 'jsonl'): Generator<string> {
+/** Lines of the export, in turns: a large catalog takes seconds, and the node has a lease to keep. */
+async function* texts(shop: Shop, format: 'csv' | 'jsonl'): AsyncGenerator<string> {
   const { catalog } = shop.replica
+  let count = 0
+  const turn = async (): Promise<void> => {
+    count += 1
+    if (count % productsPerTurn === 0) await setImmediate()
+  }
   if (format === 'jsonl') {
-    for (const text of catalog.allProducts()) yield `${text}\n`
+    for (const text of catalog.allProducts()) {
+      yield `${text}\n`
+      await turn()
+    }
     return
   }
-  const products = function* (): Generator<Product> {
-    for (const text of catalog.allProducts()) yield JSON.parse(text) as Product
+  let columns = optionColumnsMin
+  for (const text of catalog.allProducts()) {
+    columns = Math.max(columns, (JSON.parse(text) as Product).options.length)
+    await turn()
   }
-  const columns = optionColumnsFor(products())
   const digits = currencyDigits(catalog.currency())
   yield headerText(columns)
-  for (const product of products()) yield productText(product, columns, digits)
+  for (const text of catalog.allProducts()) {
+    yield productText(JSON.parse(text) as Product, columns, digits)
+    await turn()
+  }
 }
 
 /** Pulled by the client's pace; a client that goes away ends the reading. */
-function streamOf(lines: Generator<string>): ReadableStream<Uint8Array> {
+function streamOf(lines: AsyncGenerator<string>): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder()
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       let text = ''
       let ended = false
       for (let count = 0; count < productsPerTurn && !ended; count += 1) {
-        const next = lines.next()
+        const next = await lines.next()
         if (next.done === true) ended = true
         else text += next.value
       }
-      await setImmediate()
       if (text !== '') controller.enqueue(encoder.encode(text))
       if (ended) controller.close()
     },
-    cancel() {
-      lines.return(undefined)
+    async cancel() {
+      await lines.return(undefined)
     },
   })
 }
 
+const exportTypes = { csv: 'text/csv; charset=utf-8', jsonl: 'application/jsonl' }
+
+export function exportAnswer(shop: Shop, context: Context, format: 'csv' | 'jsonl'): Response {
+  const headers = {
+    'Content-Type': exportTypes[format],
+    'Content-Disposition': `attachment; filename="catalog.${format}"`,
+    'Cache-Control': 'no-store',
+  }
+  if (context.req.method === 'HEAD') return shop.answers.raw(null, 200, headers)
+  return shop.answers.raw(streamOf(texts(shop, format)), 200, headers)
+}
+
 function exportRoute(shop: Shop): void {
-  const types = { csv: 'text/csv; charset=utf-8', jsonl: 'application/jsonl' }
   define(
     shop,
     {
@@ -115,14 +140,7 @@ function exportRoute(shop: Shop): void {
     },
     (context) => {
       shop.gate.admin(context)
-      const { format } = readQuery(context, exportQuery)
-      const headers = {
-        'Content-Type': types[format],
-        'Content-Disposition': `attachment; filename="catalog.${format}"`,
-        'Cache-Control': 'no-store',
-      }
-      if (context.req.method === 'HEAD') return shop.answers.raw(null, 200, headers)
-      return shop.answers.raw(streamOf(texts(shop, format)), 200, headers)
+      return exportAnswer(shop, context, readQuery(context, exportQuery).format)
     },
   )
 }

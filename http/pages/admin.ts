@@ -1,0 +1,335 @@
+/** The back office: products with import and export, orders. The token is entered once and kept in a cookie for /admin. */
+import { randomUUID } from 'node:crypto'
+import type { Context } from 'hono'
+import { getCookie } from 'hono/cookie'
+import { html, raw } from 'hono/html'
+import { z } from 'zod'
+import type { OrderRecord, Product } from '../../node/commands.ts'
+import { orderStatusSchema, productStatusSchema } from '../../node/commands.ts'
+import { Fault, isFault } from '../../node/faults.ts'
+import { parseOrderId } from '../../node/ids.ts'
+import { adminCookie } from '../auth.ts'
+import type { ImportAnswer, ImportType } from '../import.ts'
+import { importProducts } from '../import.ts'
+import { check, checkQuery, contentType, pathId, readBytes } from '../input.ts'
+import { importSizeBytesMax } from '../limits.ts'
+import type { ImportGate } from '../routes/admin-import.ts'
+import { exportAnswer } from '../routes/admin-import.ts'
+import { productQueryOf } from '../routes/catalog.ts'
+import { adminProductsQuery, exportQuery, ordersQuery } from '../schemas.ts'
+import type { Shop } from '../shop.ts'
+import { moneyText, queryText, timeText } from './format.ts'
+import type { Html } from './layout.ts'
+import { page, pageRoute } from './layout.ts'
+import { linesTable, statusBadge } from './orders.ts'
+import { readForm, seeOther } from './visitors.ts'
+
+type AdminHandler = (context: Context) => Promise<Response | string>
+
+function isAdministrator(shop: Shop, context: Context): boolean {
+  const token = getCookie(context, adminCookie)
+  return token !== undefined && shop.gate.isAdminToken(token)
+}
+
+/** Only for who has entered the token; forms only from our own pages. */
+function guarded(shop: Shop, handler: AdminHandler): AdminHandler {
+  return async (context) => {
+    shop.gate.requireSameOrigin(context)
+    if (!isAdministrator(shop, context)) return seeOther(shop, '/admin/log-on')
+    return await handler(context)
+  }
+}
+
+function frame(body: Html): Html {
+  return html`<nav class="tabs">
+      <a href="/admin">Products</a> <a href="/admin/orders">Orders</a> <a href="/cluster">Cluster</a>
+      <form method="post" action="/admin/log-off"><button class="link">Leave</button></form>
+    </nav>
+    ${body}`
+}
+
+async function logOnPage(shop: Shop, message: string | null): Promise<string> {
+  const body = html`<article class="narrow">
+    <h1>Back office</h1>
+    ${message === null ? '' : html`<p class="notice" role="alert">${message}</p>`}
+    <form method="post" action="/admin/log-on">
+      <label>Administrator token <input name="token" type="password" required autocomplete="off" /></label>
+      <button>Enter</button>
+    </form>
+  </article>`
+  return await page(shop, { title: 'Back office', body })
+}
+
+function importForm(): Html {
+  return html`<details class="import">
+    <summary role="button" class="secondary">Import</summary>
+    <form method="post" action="/admin/import" enctype="multipart/form-data">
+      <input type="hidden" name="key" value="${randomUUID()}" />
+      <label>Shopify CSV or JSON Lines <input type="file" name="file" accept=".csv,.jsonl" required /></label>
+      <label><input type="checkbox" name="dryRun" value="true" /> Only try, change nothing</label>
+      <button>Import</button>
+    </form>
+  </details>`
+}
+
+function filters(query: { q?: string | undefined; status?: string | undefined }): Html {
+  return html`<form class="filters" method="get" action="/admin">
+    <input type="search" name="q" value="${query.q ?? ''}" placeholder="Search" aria-label="Search" />
+    <select name="status" aria-label="Status">
+      ${['', ...productStatusSchema.options].map(
+        (status) =>
+          html`<option value="${status}" ${status === (query.status ?? '') ? raw('selected') : ''}>
+            ${status === '' ? 'every status' : status}
+          </option>`,
+      )}
+    </select>
+    <button class="secondary">Show</button>
+  </form>`
+}
+
+function filled(context: Context): { [name: string]: string } {
+  return Object.fromEntries(Object.entries(context.req.query()).filter(([, value]) => value !== ''))
+}
+
+async function productsPage(shop: Shop, context: Context): Promise<string> {
+  const query = checkQuery(filled(context), adminProductsQuery)
+  const found = shop.replica.catalog.products(productQueryOf(query, query.status))
+  const rows = found.items.map((text) => {
+    const product = JSON.parse(text) as Product
+    const [variant] = product.variants
+    return html`<tr>
+      <td>
+        <a href="/products/${encodeURIComponent(product.handle)}">${product.title}</a><br /><small
+          >${product.handle}</small
+        >
+      </td>
+      <td><span class="badge ${product.status}">${product.status}</span></td>
+      <td>${product.category}</td>
+      <td>${product.variants.length}</td>
+      <td class="sum">
+        ${variant === undefined ? '' : moneyText(variant.price.amount, variant.price.currency)}
+      </td>
+      <td>${product.catalogVersion}</td>
+    </tr>`
+  })
+  const body = html`<h1>Products <small>${found.total}</small></h1>
+    <div class="toolbar">
+      ${filters(query)} ${importForm()}
+      <a role="button" class="secondary outline" href="/admin/export?format=csv">Export CSV</a>
+      <a role="button" class="secondary outline" href="/admin/export?format=jsonl">Export JSON Lines</a>
+    </div>
+    <div class="overflow-auto">
+      <table>
+        <thead>
+          <tr>
+            <th>Product</th>
+            <th>Status</th>
+            <th>Category</th>
+            <th>Variants</th>
+            <th class="sum">Price</th>
+            <th>Version</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${rows}
+        </tbody>
+      </table>
+    </div>
+    ${
+      found.next === null
+        ? ''
+        : html`<a
+            role="button"
+            href="/admin${queryText({ q: query.q, status: query.status, cursor: found.next })}"
+            >More</a
+          >`
+    }`
+  return await page(shop, { title: 'Products', body: frame(body) })
+}
+
+const importFields = z.object({
+  file: z.instanceof(File),
+  dryRun: z.literal('true').optional(),
+  key: z.string().regex(/^[\x21-\x7e]{1,200}$/),
+})
+
+/** Multipart framing around the file. */
+const multipartSizeBytes = 8_192
+
+async function importForms(shop: Shop, imports: ImportGate, context: Context): Promise<string> {
+  if (contentType(context) !== 'multipart/form-data')
+    throw new Fault('unsupported-type', 'this form is multipart/form-data', {
+      accepts: ['multipart/form-data'],
+    })
+  let type: ImportType = 'text/csv'
+  let dryRun = false
+  const answer = await imports.run(async () => {
+    const bytes = await readBytes(context, importSizeBytesMax + multipartSizeBytes)
+    const fields = check(importFields, await formFields(context, bytes), 'form')
+    if (fields.file.name.endsWith('.jsonl')) type = 'application/jsonl'
+    dryRun = fields.dryRun === 'true'
+    const file = Buffer.from(await fields.file.arrayBuffer())
+    return await importProducts(shop, type, file, { dryRun, key: fields.key })
+  })
+  return await page(shop, { title: 'Import', body: frame(importResult(answer, dryRun)) })
+}
+
+async function formFields(context: Context, bytes: Buffer): Promise<{ [name: string]: unknown }> {
+  const headers = { 'content-type': context.req.header('content-type') ?? '' }
+  try {
+    const form = await new Response(new Uint8Array(bytes), { headers }).formData()
+    return Object.fromEntries(form)
+  } catch (error) {
+    throw new Fault('invalid-request', 'the form can’t be read', {}, { cause: error })
+  }
+}
+
+function importResult(answer: ImportAnswer, dryRun: boolean): Html {
+  const { created, updated, unchanged, rejected, catalogVersion } = answer
+  return html`<h1>${dryRun ? 'This import would do' : 'Imported'}</h1>
+    <dl class="facts">
+      ${Object.entries({
+        created,
+        updated,
+        unchanged,
+        'rejected lines': rejected.length,
+        catalogVersion,
+      }).map(
+        ([name, value]) =>
+          html`<div>
+            <dt>${name}</dt>
+            <dd>${value}</dd>
+          </div>`,
+      )}
+    </dl>
+    ${
+      rejected.length === 0
+        ? ''
+        : html`<table>
+            <thead>
+              <tr>
+                <th>Line</th>
+                <th>Reason</th>
+              </tr>
+            </thead>
+            <tbody>
+              ${rejected.slice(0, 500).map(
+                ({ line, reason }) =>
+                  html`<tr>
+                    <td>${line}</td>
+                    <td>${reason}</td>
+                  </tr>`,
+              )}
+            </tbody>
+          </table>`
+    }
+    <p><a href="/admin">Back to the products</a></p>`
+}
+
+function orderCard(order: OrderRecord): Html {
+  const button = (status: string, label: string): Html =>
+    html`<form method="post" action="/admin/orders/${order.id}">
+      <input type="hidden" name="status" value="${status}" /><button class="secondary">${label}</button>
+    </form>`
+  return html`<details class="order">
+    <summary>
+      <strong>${order.number ?? '–'}</strong> ${statusBadge(order)} ${moneyText(order.total, order.currency)}
+      <small>${timeText(order.createdAt)}</small>
+    </summary>
+    ${linesTable(order)}
+    <p>${[order.contact?.name, order.contact?.email, order.contact?.address].filter(Boolean).join(' · ')}</p>
+    <p>${order.note ?? ''}</p>
+    <p><small>${order.id} of ${order.user}</small></p>
+    ${
+      order.status === 'placed'
+        ? html`<div class="toolbar">${button('shipped', 'Ship')} ${button('cancelled', 'Cancel')}</div>`
+        : ''
+    }
+  </details>`
+}
+
+async function ordersPage(shop: Shop, context: Context): Promise<string> {
+  const { limit, cursor, status } = checkQuery(filled(context), ordersQuery)
+  const query = {
+    limit,
+    ...(cursor === undefined ? {} : { cursor }),
+    ...(status === undefined ? {} : { status }),
+  }
+  const { items, next } = await shop.replica.orders.list(query)
+  const body = html`<h1>Orders</h1>
+    <p class="tabs">
+      <a href="/admin/orders">all</a>
+      ${orderStatusSchema.options.map((one) => html`<a href="/admin/orders?status=${one}">${one}</a> `)}
+    </p>
+    ${items.length === 0 ? html`<p>None.</p>` : items.map(orderCard)}
+    ${next === null ? '' : html`<a role="button" href="/admin/orders${queryText({ status, cursor: next })}">More</a>`}`
+  return await page(shop, { title: 'Orders', body: frame(body) })
+}
+
+function entryPages(shop: Shop): void {
+  pageRoute(shop, 'get', '/admin/log-on', async () => await logOnPage(shop, null))
+  pageRoute(shop, 'post', '/admin/log-on', async (context) => {
+    shop.gate.requireSameOrigin(context)
+    const token = ((await readForm(context))['token'] ?? '').trim()
+    if (!shop.gate.isAdminToken(token))
+      return shop.answers.html(await logOnPage(shop, 'This is not the administrator token.'), 401)
+    const answer = seeOther(shop, '/admin')
+    answer.headers.append('Set-Cookie', shop.gate.adminCookie(token))
+    return answer
+  })
+  pageRoute(shop, 'post', '/admin/log-off', (context) => {
+    shop.gate.requireSameOrigin(context)
+    const answer = seeOther(shop, '/')
+    answer.headers.append('Set-Cookie', shop.gate.adminCookie(null))
+    return answer
+  })
+}
+
+const statusForm = z.object({ status: z.enum(['shipped', 'cancelled']) })
+
+export function adminPages(shop: Shop, imports: ImportGate): void {
+  entryPages(shop)
+  pageRoute(
+    shop,
+    'get',
+    '/admin',
+    guarded(shop, async (context) => await productsPage(shop, context)),
+  )
+  pageRoute(
+    shop,
+    'get',
+    '/admin/orders',
+    guarded(shop, async (context) => await ordersPage(shop, context)),
+  )
+  pageRoute(
+    shop,
+    'post',
+    '/admin/import',
+    guarded(shop, async (context) => await importForms(shop, imports, context)),
+  )
+  pageRoute(
+    shop,
+    'get',
+    '/admin/export',
+    guarded(shop, async (context) => {
+      const { format } = checkQuery(context.req.query(), exportQuery)
+      return await Promise.resolve(exportAnswer(shop, context, format))
+    }),
+  )
+  pageRoute(
+    shop,
+    'post',
+    '/admin/orders/:id',
+    guarded(shop, async (context) => {
+      const id = pathId(context, 'id', parseOrderId, 'order')
+      const { status } = check(statusForm, await readForm(context), 'form')
+      try {
+        await shop.replica.orders.setStatus(id, status)
+      } catch (error) {
+        // Somebody else was faster: the list shows what the order is now.
+        if (!isFault(error) || error.code !== 'conflict') throw error
+      }
+      return seeOther(shop, '/admin/orders')
+    }),
+  )
+}

@@ -1,15 +1,18 @@
 /** `GET /api/cluster` and readiness: what this node knows of itself and has heard of the others (API.md, "cluster"). */
 import type { LogIndex, MemberId, Term } from '../ids.ts'
-import type { CatalogState, ShopStore } from '../ports.ts'
+import type { CatalogState, Clock, ShopStore } from '../ports.ts'
 import type { ClusterView, MemberView, NodeAddress } from '../replica-api.ts'
 import type { MembersView, PresenceInfo, PresenceView, Settings } from './context.ts'
 
 /** Shown as the age of the last word from a member that this life of the node never heard. */
 const neverHeardMs = 2_147_483_647
+/** A node that started and hears nobody for so long is cut off, and serves what it has (DESIGN.md section 9, P8). */
+const cutOffAfterMs = 3_000
 
 export type ClusterViewOptions = {
   settings: Settings
   selfId: MemberId
+  clock: Clock
   shop: ShopStore
   members: MembersView
   presence: PresenceView & { lastSeenMs(id: MemberId): number | null }
@@ -25,13 +28,17 @@ export type ClusterViewOptions = {
   unsettled: () => number
   halted: () => string | null
   started: () => boolean
+  /** Another member has said which versions there are, in this life of the node. */
+  hasHeard: () => boolean
 }
 
 export class ClusterReads {
   readonly #options: ClusterViewOptions
+  readonly #createdAtMs: number
 
   constructor(options: ClusterViewOptions) {
     this.#options = options
+    this.#createdAtMs = options.clock.monotonicMs()
   }
 
   view(): ClusterView {
@@ -89,6 +96,10 @@ export class ClusterReads {
     if (halted !== null) return { ready: false, reason: halted }
     if (members.isRemoved(selfId)) return { ready: false, reason: 'removed from the cluster' }
     if (!members.selfIsMember()) return { ready: false, reason: 'not a member yet' }
+    const upMs = this.#options.clock.monotonicMs() - this.#createdAtMs
+    if (members.list().length > 1 && !this.#options.hasHeard() && upMs < cutOffAfterMs) {
+      return { ready: false, reason: 'has not heard from another member yet' }
+    }
     const own = this.#options.catalog().version
     const highest = this.#options.highestHeardVersion()
     if (own < highest) return { ready: false, reason: `at catalog version ${own} of ${highest}` }

@@ -166,7 +166,8 @@ export class Parts {
     if (primary?.id === this.selfId) this.counters.add('terms_won_total')
     const term = primary?.term ?? this.consensus.raft.term
     const node = primary === null ? null : (this.membership.get(primary.id)?.node ?? primary.id)
-    this.#options.logger.info({ term, primary: node }, 'the primary changed')
+    if (node !== null) this.#options.logger.info({ term, primary: node }, 'there is a primary')
+    else if (term > 0) this.#options.logger.info({ term }, 'no primary is known')
     this.log.primaryChanged()
     this.events.cluster({ kind: 'primary', data: { term, primary: this.reads.primaryAddress() } })
   }
@@ -354,6 +355,7 @@ export class Parts {
       },
       halted: () => this.consensus.halted,
       started: this.#hooks.started,
+      hasHeard: () => this.announcer.hint() !== null || this.presence.hasHeard(),
     })
   }
 

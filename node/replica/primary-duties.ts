@@ -73,7 +73,7 @@ export class PrimaryDuties {
     const member = { id: selfId, node, url, p2p, eligible, capacity }
     log
       .run('cluster.begin' as CommandId, { kind: 'cluster.begin', currency, member })
-      .then(() => logger.info({ node, currency }, 'the cluster has begun'))
+      .then(() => logger.info({ currency }, 'the cluster has begun'))
       .catch((error: unknown) => logger.warn({ reason: String(error) }, 'the cluster could not begin yet'))
       .finally(() => {
         this.#beginning = false

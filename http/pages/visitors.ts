@@ -37,7 +37,6 @@ export async function frameOf(
   return {
     who: isGuest(user) ? null : account,
     home: known?.assignment.home.node ?? null,
-    guest: isGuest(user),
   }
 }
 

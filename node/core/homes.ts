@@ -108,17 +108,21 @@ export function answersNeeded(setSize: number, acks: number): number {
   return Math.max(1, setSize - acks + 1)
 }
 
-/** Is nothing that was acknowledged missing? `groups`: the current set and those before it (DESIGN.md section 5). */
+/**
+ * Is nothing that was acknowledged missing? `groups`: the current set and those before it (DESIGN.md section 5). A
+ * member that was removed for good can't answer; then all that are left must, where the others would not suffice.
+ */
 export function isTakeoverComplete(
   groups: readonly (readonly MemberId[])[],
   answered: ReadonlySet<MemberId>,
   acks: number,
+  isMember: (member: MemberId) => boolean,
 ): boolean {
-  return groups
-    .filter((group) => group.length > 0)
-    .every(
-      (group) => group.filter((member) => answered.has(member)).length >= answersNeeded(group.length, acks),
-    )
+  return groups.every((group) => {
+    const left = group.filter((member) => isMember(member) || answered.has(member))
+    const needed = Math.min(answersNeeded(group.length, acks), left.length)
+    return left.filter((member) => answered.has(member)).length >= needed
+  })
 }
 
 /**

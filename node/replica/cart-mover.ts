@@ -1,0 +1,153 @@
+/**
+ * Gives users another home without being asked: those of a draining node, those whose home left their set, and idle
+ * ones of a node that is clearly more loaded than another member of their set. Promises: the cart is at the new home
+ * before the record is raised there; a bounded number of users at a time; no flapping (the gap that starts a migration
+ * is far wider than what it closes).
+ */
+import { isClearlyMoreLoaded, leastLoaded } from '../core/placement.ts'
+import { isFault } from '../faults.ts'
+import type { MemberId, UserId } from '../ids.ts'
+import type { CancelTimer, SessionRow } from '../ports.ts'
+import type { Context } from './context.ts'
+import type { Homes } from './homes.ts'
+
+/** How often this node looks whether somebody should move. */
+const moveIntervalMs = 1_000
+/** Users of a draining node moved at once: each costs two requests and two writes. */
+const drainUsersMax = 100
+/** Idle users moved in one turn: slow enough that presence shows what it changed before the next turn. */
+const idleUsersMax = 5
+/** Rows looked at in one turn; the next turn goes on after them. */
+const rowsPerTurnMax = 500
+/** Pause between pages while previous sets are noted after a change of members. */
+const pageDelayMs = 5
+
+export class Mover {
+  readonly #context: Context
+  readonly #homes: Homes
+  #cancel: CancelTimer | null = null
+  #cancelPage: CancelTimer | null = null
+  #stopped = false
+  #cursor: UserId | null = null
+
+  constructor(context: Context, homes: Homes) {
+    this.#context = context
+    this.#homes = homes
+  }
+
+  start(): void {
+    this.#cancel = this.#context.clock.timer(moveIntervalMs, () => {
+      this.#turn().then(
+        () => this.#again(),
+        (error: unknown) => {
+          this.#context.logger.warn({ reason: String(error) }, 'moving users failed; it is tried again')
+          this.#again()
+        },
+      )
+    })
+  }
+
+  #again(): void {
+    if (!this.#stopped) this.start()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancel?.()
+    this.#cancelPage?.()
+  }
+
+  /** Notes the set before the change with each session, so that a takeover finds older copies (DESIGN.md section 5). */
+  membersChanged(): void {
+    this.#cancelPage?.()
+    this.#notePage(null)
+  }
+
+  #notePage(after: UserId | null): void {
+    if (this.#stopped) return
+    const page = this.#homes.sessions.page(after, rowsPerTurnMax)
+    const writes = page.map((row) => this.#notePrevious(row))
+    Promise.all(writes).catch((error: unknown) => {
+      this.#context.logger.warn({ reason: String(error) }, 'previous server sets could not be written')
+    })
+    const last = page.at(-1)
+    if (last === undefined || page.length < rowsPerTurnMax) return
+    this.#cancelPage = this.#context.clock.timer(pageDelayMs, () => this.#notePage(last.user))
+  }
+
+  async #notePrevious(row: SessionRow): Promise<void> {
+    const now = this.#homes.serverSet(row.user)
+    const before = this.#homes.earlierSets(row.user)[0]
+    if (
+      before === undefined ||
+      (before.length === now.length && before.every((member) => now.includes(member)))
+    )
+      return
+    await this.#homes.sessions.setPrevious(row.user, [row.record.home, ...before])
+  }
+
+  async #turn(): Promise<void> {
+    const { members, selfId } = this.#context
+    if (!members.selfIsMember()) return
+    const page = this.#homes.sessions.page(this.#cursor, rowsPerTurnMax)
+    this.#cursor = page.length < rowsPerTurnMax ? null : (page.at(-1)?.user ?? null)
+    const mine = page.filter((row) => row.record.home === selfId)
+    await this.#homes.sessions.writeActivity(mine.map((row) => row.user))
+    const isDraining = this.#homes.isDraining()
+    const misplaced = mine
+      .filter((row) => isDraining || !this.#homes.isInSet(row.user))
+      .slice(0, drainUsersMax)
+    await Promise.all(misplaced.map((row) => this.#moveAway(row)))
+    if (!isDraining) await this.#moveIdle(mine)
+  }
+
+  /** A live, not draining member of the set, the least loaded. */
+  #target(user: UserId): MemberId | null {
+    const { selfId, presence, members } = this.#context
+    const candidates = this.#homes
+      .serverSet(user)
+      .filter(
+        (member) => member !== selfId && presence.alive(member) && !(members.get(member)?.draining ?? true),
+      )
+    return leastLoaded(candidates, (member) => this.#homes.loadOf(member))
+  }
+
+  async #moveAway(row: SessionRow): Promise<void> {
+    const target = this.#target(row.user)
+    if (target !== null) await this.#move(row, target)
+  }
+
+  async #moveIdle(rows: readonly SessionRow[]): Promise<void> {
+    const { clock, settings, selfId } = this.#context
+    const idleSinceMs = clock.wallMs() - settings.idleAfterMs
+    const own = this.#homes.loadOf(selfId)
+    let moved = 0
+    for (const row of rows) {
+      if (moved >= idleUsersMax) return
+      if (row.lastActiveAtMs > idleSinceMs) continue
+      const target = this.#target(row.user)
+      if (target === null || !isClearlyMoreLoaded(own, this.#homes.loadOf(target))) continue
+      if (await this.#move(row, target)) moved += 1
+    }
+  }
+
+  /** Cart first, record after it; false when either did not work, and everything stays as it was. */
+  async #move(row: SessionRow, target: MemberId): Promise<boolean> {
+    const { counters, selfId } = this.#context
+    try {
+      if (!(await this.#homes.carts.deliver(row.user, target))) return false
+    } catch (error) {
+      if (!isFault(error)) throw error
+      this.#homes.asker.noteFailure('cart-push', target, error)
+      return false
+    }
+    const now = this.#homes.record(row.user)
+    if (this.#stopped || now === null || now.home !== selfId) return false
+    const answer = await this.#homes.asker.assume(row.user, { epoch: now.epoch + 1, home: target })
+    if (answer === null) return false
+    await this.#homes.take(row.user, answer.record)
+    if (!answer.serving) return false
+    counters.add('migrations_total')
+    return true
+  }
+}

@@ -14,6 +14,7 @@ import { gossipService } from './gossip.ts'
 import type { HelloGate, Rejections } from './gossip.ts'
 import { memberIdOf } from './identity.ts'
 import { privateNetwork } from './private-network.ts'
+import type { Misunderstanding } from './private-network.ts'
 
 /** Most connections: 25 nodes, twice when both sides dial, and room for joiners and strangers on their way out. */
 const connectionsMax = 500
@@ -42,8 +43,8 @@ export type Libp2pNodeOptions = {
   rejections: Rejections
   isRemoved: (peer: MemberId) => boolean
   gate: HelloGate
-  /** A peer spoke, but not under this cluster's key. */
-  notUnderstood: (address: string) => void
+  /** A peer does not speak under this cluster's key. */
+  misunderstood: (what: Misunderstanding) => void
 }
 
 /** Not started yet: handlers and listeners come first. */
@@ -51,7 +52,7 @@ export function createLibp2pNode(options: Libp2pNodeOptions): Promise<Libp2pNode
   const { privateKey, listen, announce, rejections, cluster, isRemoved } = options
   const { connectionProtector, connectionEncrypter } = privateNetwork(
     options.preSharedKey,
-    options.notUnderstood,
+    options.misunderstood,
   )
   return createLibp2p<Services>({
     start: false,

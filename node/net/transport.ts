@@ -33,6 +33,7 @@ import { createLibp2pNode, dialTimeoutMs } from './libp2p-node.ts'
 import type { Libp2pNode } from './libp2p-node.ts'
 import { PeerTable } from './peer-table.ts'
 import type { PeerConnection } from './peer-table.ts'
+import type { Misunderstanding } from './private-network.ts'
 import { probe } from './probe.ts'
 import { Redialer } from './redial.ts'
 import type { Peer } from './redial.ts'
@@ -75,7 +76,8 @@ class Libp2pTransport implements Transport {
   readonly #redialer: Redialer
   readonly #rejections: Rejections
   readonly #connections = new Map<Connection, PeerConnection>()
-  readonly #misunderstood = new Map<string, number>()
+  /** Addresses that broke off while being dialled, and how often in a row. */
+  readonly #brokeOff = new Map<string, number>()
   #node: Libp2pNode | null = null
   #gossip: Gossip | null = null
   #handlers: TransportHandlers | null = null
@@ -122,7 +124,7 @@ class Libp2pTransport implements Transport {
         if (entry === undefined) throw new Error('the connection is closing')
         await entry.opened
       },
-      notUnderstood: (address) => this.#notUnderstood(address),
+      misunderstood: (what) => this.#misunderstood(what),
     })
     this.#node = node
     await this.#register(node)
@@ -291,8 +293,9 @@ class Libp2pTransport implements Transport {
   async #connect(p2p: string, peer: MemberId | null, timeoutMs: number): Promise<PeerConnection> {
     if (this.#node === null || this.#stopped) throw notSent('internal', 'this node is not started')
     let connection: Connection
+    const address = toMultiaddr(p2p, peer)
     try {
-      connection = await this.#node.dial(toMultiaddr(p2p, peer), { signal: AbortSignal.timeout(timeoutMs) })
+      connection = await this.#node.dial(address, { signal: AbortSignal.timeout(timeoutMs) })
     } catch (error) {
       if (isFault(error)) throw error
       throw new Fault(
@@ -305,20 +308,25 @@ class Libp2pTransport implements Transport {
     const entry = this.#connections.get(connection)
     if (entry === undefined) throw notSent('internal', `${p2p} closed the connection at once`)
     entry.address = p2p
+    this.#brokeOff.delete(address.toString())
     return entry
   }
 
-  /** A single broken handshake may be a process that was killed; the second from one host is a wrong secret. */
-  #notUnderstood(address: string): void {
+  /** A connection that breaks off once may be a process that was killed; twice in a row it is another secret. */
+  #misunderstood({ address, certain }: Misunderstanding): void {
     if (this.#stopped) return
+    // Who dials has another port each time.
     const host = address.split('/').slice(0, 3).join('/')
-    const count = (this.#misunderstood.get(host) ?? 0) + 1
-    if (this.#misunderstood.size > misunderstoodHostsMax) this.#misunderstood.clear()
-    this.#misunderstood.set(host, count)
-    if (count > 1 && this.#table.limiter.allows(`secret ${host}`))
+    if (!certain) {
+      if (this.#brokeOff.size > brokeOffHostsMax) this.#brokeOff.clear()
+      const count = (this.#brokeOff.get(address) ?? 0) + 1
+      this.#brokeOff.set(address, count)
+      if (count < 2) return
+    }
+    if (this.#table.limiter.allows(`secret ${certain ? host : address}`))
       this.#options.logger.warn(
         { address },
-        `the peer at ${address} does not hold this cluster's secret (or broke off while connecting); give all nodes the same secret file`,
+        `the peer at ${address} does not hold this cluster's secret, or this node doesn't; give all nodes the same secret file`,
       )
   }
 
@@ -369,5 +377,5 @@ class Libp2pTransport implements Transport {
   }
 }
 
-/** Hosts whose broken handshakes are counted. */
-const misunderstoodHostsMax = 1_000
+/** Addresses whose broken handshakes are counted. */
+const brokeOffHostsMax = 1_000

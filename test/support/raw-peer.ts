@@ -68,7 +68,7 @@ export class RawPeer {
       rejections: new Rejections(systemClock()),
       isRemoved: () => false,
       gate: async () => undefined,
-      notUnderstood: () => undefined,
+      misunderstood: () => undefined,
     })
     await node.start()
     return new RawPeer(identity.memberId, node, keyring)

@@ -27,9 +27,4 @@ export class LogLimiter {
     }
     return true
   }
-
-  /** The cause is over: the next time is news again. */
-  forget(cause: string): void {
-    this.#lastMs.delete(cause)
-  }
 }

@@ -228,7 +228,8 @@ export class PeerTable implements LinkHost {
   linkRefused(link: Link, fault: Fault): void {
     const connection = this.connections(link.peer).find((other) => other.links.get(link.lane) === link)
     if (connection !== undefined) connection.refusal ??= fault
-    if (this.limiter.allows(`refused ${link.peer} ${fault.message}`))
+    // Mostly both refuse each other for the same reason: one line.
+    if (this.limiter.allows(`refused ${link.peer} ${fault.code}`))
       this.logger.warn({ peer: link.peer, reason: fault.message }, 'a connection to a peer was refused')
   }
 

@@ -132,4 +132,23 @@ describe('faults of the network', () => {
     world.network.resume(paused.id)
     await world.until(() => paused.handlers.raftMessages.length === 1, 'the message waited')
   })
+
+  test('what waits for a paused node is bounded', async () => {
+    const world = new SimulatedWorld(4)
+    const [one, paused] = await mesh(world, 2)
+    if (!one || !paused) throw new Error('two nodes')
+    world.network.pause(paused.id)
+    const data = 'x'.repeat(1_000_000)
+    for (let index = 1; index <= 40; index += 1) {
+      const entries = [{ index, term: 1, kind: 'command' as const, data }]
+      const place = { previousIndex: index - 1, previousTerm: 1, commitIndex: 0, round: index }
+      one.transport.send(paused.id, { kind: 'append', term: 1, entries, ...place })
+    }
+    const asked = one.transport.request(paused.id, { kind: 'read-index' }, { timeoutMs: 100 })
+    await expect(world.settle(asked)).rejects.toMatchObject({ code: 'overloaded', data: { notSent: true } })
+    world.network.resume(paused.id)
+    await world.scheduler.runFor(100)
+    expect(paused.handlers.raftMessages.length).toBeGreaterThan(5)
+    expect(paused.handlers.raftMessages.length).toBeLessThan(20)
+  })
 })

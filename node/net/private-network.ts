@@ -12,6 +12,7 @@ import type {
 } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { preSharedKey } from '@libp2p/pnet'
+import { cipherSizeBytesMax, reserveCipherMemory } from './salsa-memory.ts'
 
 /** The key in the text format that pnet reads. */
 function keyFile(key: Uint8Array): Uint8Array {
@@ -37,6 +38,7 @@ export function privateNetwork(
 ): PrivateNetwork {
   // Only who has the key gets as far as noise.
   const understood = new WeakSet<MessageStream>()
+  reserveCipherMemory()
   const protect = preSharedKey({ psk: keyFile(key) })
   const encrypt = noise()
   return {
@@ -45,6 +47,8 @@ export function privateNetwork(
       return {
         protect: async (connection, options) => {
           const stream = await inner.protect(connection, options)
+          // Pieces must fit the ciphers' memory (salsa-memory.ts).
+          ;(stream as { maxMessageSize?: number }).maxMessageSize = cipherSizeBytesMax
           const address = addressOf(connection)
           inspectFirstBytes(stream, () => misunderstood({ address, certain: true }))
           if (connection.direction === 'outbound')

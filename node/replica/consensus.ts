@@ -208,13 +208,17 @@ export class Consensus {
       if (this.#options.stores.shop.feed() !== 'log') return this.#scheduleTick()
       if (this.lacksState()) this.#options.hooks.stateWanted()
       else if (lateMs <= lateTicksMax * this.#tickMs) this.#enqueue({ kind: 'tick' })
-      else
-        this.#options.logger.warn(
-          { lateMs: Math.round(lateMs) },
-          'this process stood still; messages go before ticks',
-        )
+      else this.#stoodStill(lateMs)
       this.#scheduleTick()
     })
+  }
+
+  /** Normal for a moment on a busy machine; worth a warning when an election could have come of it. */
+  #stoodStill(lateMs: number): void {
+    const { logger, settings } = this.#options
+    const message = 'this process stood still; messages go before ticks'
+    if (lateMs < settings.electionTimeoutMaxMs) logger.debug({ lateMs: Math.round(lateMs) }, message)
+    else logger.warn({ lateMs: Math.round(lateMs) }, message)
   }
 
   /** One turn: all inputs that are here, then the effects of `persisted`, then one batch of applying. */

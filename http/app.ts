@@ -10,7 +10,7 @@ import type { Replica } from '../node/replica-api.ts'
 import { Answers } from './answers.ts'
 import { Gate } from './auth.ts'
 import { RequestMetrics } from './metrics.ts'
-import { problemPageAnswer } from './pages/layout.ts'
+import { problemPageAnswer, wantsPage } from './pages/layout.ts'
 import { pages } from './pages/routes.ts'
 import { internalProblem, problemOf } from './problems.ts'
 import { RateGuard } from './rates.ts'
@@ -56,11 +56,6 @@ export type HttpDoor = {
 
 /** Methods that a 405 may name. */
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
-
-function wantsPage(context: Context): boolean {
-  if (context.req.path.startsWith('/api/')) return false
-  return (context.req.header('accept') ?? '').includes('text/html')
-}
 
 /** A path that exists with other methods is 405; any other is 404. */
 function unknownRoute(shop: Shop, context: Context): Fault {
@@ -140,7 +135,7 @@ export function createHttp(options: HttpOptions): HttpDoor {
   app.notFound(
     atVersion(shop, async (context) => {
       const fault = unknownRoute(shop, context)
-      if (fault.code === 'not-found' && wantsPage(context))
+      if (fault.code === 'not-found' && !context.req.path.startsWith('/api/') && wantsPage(context))
         return await problemPageAnswer(shop, context, problemOf(fault))
       return shop.answers.fault(fault)
     }),

@@ -41,15 +41,17 @@ export class RequestMetrics {
       collectDefaultMetrics({ register: this.#process })
     }
     const registry = new Registry()
-    const node = { node: this.#replica.self.node }
-    registry.setDefaultLabels(node)
-    this.#process.setDefaultLabels(node)
     addCounters(registry, this.#replica.metrics.counters())
     addGauges(registry, this.#replica.metrics.gauges())
     addCounters(registry, this.#own())
     addGauges(registry, [
       { name: 'souk_http_event_streams', help: 'Open event streams.', value: openStreams },
-      { name: 'souk_build_info', help: 'The running version.', value: 1, labels: { version: this.#version } },
+      {
+        name: 'souk_build_info',
+        help: 'The running version.',
+        value: 1,
+        labels: { version: this.#version, node: this.#replica.self.node },
+      },
     ])
     const text = await Registry.merge([this.#process, registry]).metrics()
     return { text, contentType: Registry.PROMETHEUS_CONTENT_TYPE }

@@ -121,6 +121,11 @@ function security(shop: Shop): ReturnType<typeof secureHeaders> {
   })
 }
 
+/** Browsers ask for pages; everybody else is told problems as documents. */
+export function wantsPage(context: Context): boolean {
+  return (context.req.header('accept') ?? '').includes('text/html')
+}
+
 export async function problemHtml(shop: Shop, problem: Problem): Promise<string> {
   const name = String(problem.body['type']).slice('/problems/'.length)
   const kind = Object.hasOwn(problemKinds, name) ? problemKinds[name as keyof typeof problemKinds] : null
@@ -142,7 +147,7 @@ export async function problemPageAnswer(shop: Shop, context: Context, problem: P
   return context.res
 }
 
-/** Adds a page. Faults become pages too; anything else is left to the one error handler. */
+/** Adds a page. Faults become pages too, for browsers; anything else is left to the one error handler. */
 export function pageRoute(
   shop: Shop,
   method: 'get' | 'post',
@@ -156,7 +161,8 @@ export function pageRoute(
       const answer = await handler(context)
       return typeof answer === 'string' ? shop.answers.html(answer) : answer
     } catch (error) {
-      if (!isFault(error) || error.code === 'internal') throw error
+      if (!isFault(error) || error.code === 'internal' || !wantsPage(context)) throw error
+      shop.metrics.problem(error.code)
       return await problemPageAnswer(shop, context, problemOf(error))
     }
   }

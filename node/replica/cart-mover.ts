@@ -40,7 +40,8 @@ export class Mover {
       this.#turn().then(
         () => this.#again(),
         (error: unknown) => {
-          this.#context.logger.warn({ reason: String(error) }, 'moving users failed; it is tried again')
+          if (this.#stopped) return
+          this.#context.logger.error({ error: String(error) }, 'moving users failed; it is tried again')
           this.#again()
         },
       )

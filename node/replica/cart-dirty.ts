@@ -1,0 +1,124 @@
+/**
+ * Carts that this node has to bring somewhere, in memory; rebuilt from disk at start. Promises: what is not delivered
+ * or not synced is in here, if this node looks after it; counting is cheap; carts that wait for a dead member cost
+ * nothing but their place.
+ */
+import type { CartRole } from '../core/carts.ts'
+import { disksWith, missingAt } from '../core/carts.ts'
+import type { MemberId, UserId } from '../ids.ts'
+import type { CartShelf } from './cart-shelf.ts'
+import type { Context } from './context.ts'
+import type { Homes } from './homes.ts'
+import type { Keeper } from './keeper.ts'
+
+/** A cart that can't be delivered is tried again at least this often: presence is only a hint. */
+const againDelayMaxMs = 60_000
+/** Doublings of the delay, so that the power can't overflow. */
+const attemptsCountedMax = 10
+
+export type DirtyCart = {
+  readonly user: UserId
+  role: Exclude<CartRole, 'bystander'>
+  undelivered: boolean
+  underReplicated: boolean
+  attempts: number
+  nextAtMs: number
+}
+
+export class DirtyCarts {
+  readonly #context: Context
+  readonly #homes: Homes
+  readonly #shelf: CartShelf
+  readonly #keeper: Keeper
+  readonly #carts = new Map<UserId, DirtyCart>()
+  /** Carts this node looks after that have intents without a decision. */
+  readonly undecided = new Set<UserId>()
+  #undelivered = 0
+  #underReplicated = 0
+
+  constructor(context: Context, homes: Homes, shelf: CartShelf, keeper: Keeper) {
+    this.#context = context
+    this.#homes = homes
+    this.#shelf = shelf
+    this.#keeper = keeper
+  }
+
+  counts(): { undelivered: number; underReplicated: number } {
+    return { undelivered: this.#undelivered, underReplicated: this.#underReplicated }
+  }
+
+  get(user: UserId): DirtyCart | undefined {
+    return this.#carts.get(user)
+  }
+
+  /** Looks at a cart afresh: what changed, who has it, who looks after it. */
+  look(user: UserId): void {
+    const cart = this.#shelf.get(user)
+    const role = cart === null ? 'bystander' : this.#keeper.roleOf(user)
+    const isMine = role === 'home' || role === 'keeper'
+    if (cart !== null && isMine && cart.document.undecidedIntents().length > 0) this.undecided.add(user)
+    else this.undecided.delete(user)
+    if (cart === null || role === 'bystander') return this.#replace(user, null)
+    const { selfId, settings } = this.#context
+    const set = this.#homes.serverSet(user)
+    const missing = missingAt(selfId, set, cart.delivered, cart.hash)
+    if (isMine && missing.length === 0 && cart.syncedHash === cart.hash) return this.#replace(user, null)
+    const wanted = Math.min(settings.cartAcks, set.length)
+    const before = this.#carts.get(user)
+    this.#replace(user, {
+      user,
+      role,
+      undelivered: isMine && missing.length > 0,
+      underReplicated: isMine && disksWith(selfId, set, cart.delivered, cart.hash) < wanted,
+      attempts: before?.attempts ?? 0,
+      nextAtMs: before?.nextAtMs ?? this.#context.clock.monotonicMs(),
+    })
+  }
+
+  #replace(user: UserId, cart: DirtyCart | null): void {
+    const before = this.#carts.get(user)
+    this.#undelivered += Number(cart?.undelivered ?? false) - Number(before?.undelivered ?? false)
+    this.#underReplicated += Number(cart?.underReplicated ?? false) - Number(before?.underReplicated ?? false)
+    if (cart === null) this.#carts.delete(user)
+    else this.#carts.set(user, cart)
+  }
+
+  /** The cart itself changed, or somebody who lacks it may be back: it is due at once. */
+  hurry(user: UserId): void {
+    this.look(user)
+    const cart = this.#carts.get(user)
+    if (cart === undefined) return
+    cart.attempts = 0
+    cart.nextAtMs = this.#context.clock.monotonicMs()
+  }
+
+  /** A member is alive or dead, or there is another primary: everything that it concerns is looked at again. */
+  hurryAll(concerns: (user: UserId) => boolean): void {
+    for (const user of [...this.#carts.keys()]) if (concerns(user)) this.hurry(user)
+  }
+
+  hurryMember(member: MemberId): void {
+    this.hurryAll((user) => this.#homes.serverSet(user).includes(member))
+  }
+
+  due(limit: number): DirtyCart[] {
+    const nowMs = this.#context.clock.monotonicMs()
+    const due: DirtyCart[] = []
+    for (const cart of this.#carts.values()) {
+      if (due.length >= limit) break
+      if (cart.nextAtMs <= nowMs) due.push(cart)
+    }
+    return due
+  }
+
+  /** It was tried: if it is still here, the next attempt comes later and later. */
+  tried(user: UserId): void {
+    this.look(user)
+    const cart = this.#carts.get(user)
+    if (cart === undefined) return
+    const { settings, random, clock } = this.#context
+    cart.attempts = Math.min(cart.attempts + 1, attemptsCountedMax)
+    const delayMs = Math.min(settings.cartSyncIntervalMs * 2 ** (cart.attempts - 1), againDelayMaxMs)
+    cart.nextAtMs = clock.monotonicMs() + delayMs * (0.75 + random.next() / 4)
+  }
+}

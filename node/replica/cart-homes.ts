@@ -1,0 +1,86 @@
+/**
+ * The carts that this node serves as home in this life. Promises: a cart is opened (pulled from the others) before it
+ * is served, once, however many ask; one that could not be pulled completely is pulled again in the background until it
+ * is; a cart is closed when another home is heard of.
+ */
+import type { UserId } from '../ids.ts'
+import { LruMap } from './cart-lru.ts'
+import type { Context } from './context.ts'
+import type { Homes } from './homes.ts'
+import type { Takeover } from './takeover.ts'
+
+/** Carts that count as opened; one that was forgotten is only pulled once more. */
+const openedMax = 20_000
+/** Incomplete carts pulled again in one turn. */
+const incompletePerTurnMax = 20
+
+export class ServedCarts {
+  readonly #context: Context
+  readonly #homes: Homes
+  readonly #takeover: Takeover
+  readonly #afterOpening: (user: UserId) => void
+  readonly #opened = new LruMap<UserId, { complete: boolean }>(openedMax)
+  readonly #opening = new Map<UserId, Promise<void>>()
+  readonly #incomplete = new Set<UserId>()
+
+  constructor(context: Context, homes: Homes, takeover: Takeover, afterOpening: (user: UserId) => void) {
+    this.#context = context
+    this.#homes = homes
+    this.#takeover = takeover
+    this.#afterOpening = afterOpening
+  }
+
+  isComplete(user: UserId): boolean {
+    return this.#opened.peek(user)?.complete ?? true
+  }
+
+  isOpen(user: UserId): boolean {
+    return this.#opened.peek(user) !== undefined
+  }
+
+  close(user: UserId): void {
+    this.#opened.delete(user)
+    this.#incomplete.delete(user)
+  }
+
+  async open(user: UserId): Promise<void> {
+    if (this.#opened.get(user) !== undefined) return
+    const running = this.#opening.get(user)
+    if (running !== undefined) return await running
+    const opening = this.#pull(user).finally(() => this.#opening.delete(user))
+    this.#opening.set(user, opening)
+    return await opening
+  }
+
+  async #pull(user: UserId): Promise<void> {
+    const complete = await this.#takeover.pull(user)
+    // While the others were asked, one of them may have been heard to be home.
+    if (!this.#homes.isHome(user)) return
+    this.#opened.set(user, { complete })
+    if (complete) {
+      this.#incomplete.delete(user)
+      await this.#forgetPrevious(user)
+    } else {
+      if (!this.#incomplete.has(user)) this.#context.counters.add('takeovers_incomplete_total')
+      this.#incomplete.add(user)
+    }
+    this.#afterOpening(user)
+  }
+
+  /** What older sets had is here now, and goes to the present one. */
+  async #forgetPrevious(user: UserId): Promise<void> {
+    const set = this.#homes.serverSet(user)
+    const previous = this.#homes.sessions.get(user)?.previousMembers ?? []
+    if (previous.some((member) => !set.includes(member))) await this.#homes.sessions.setPrevious(user, set)
+  }
+
+  /** One turn of the background: asks again for what was missing. */
+  async completeSome(): Promise<void> {
+    for (const user of [...this.#incomplete].slice(0, incompletePerTurnMax)) {
+      this.#incomplete.delete(user)
+      if (!this.#homes.isHome(user) || !this.isOpen(user)) continue
+      this.#incomplete.add(user)
+      await this.#pull(user)
+    }
+  }
+}

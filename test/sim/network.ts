@@ -4,7 +4,8 @@
  * node/net; only the wire is simulated, and every message crosses it as JSON text.
  */
 import type { MemberId } from '../../node/ids.ts'
-import type { Logger, Signer } from '../../node/ports.ts'
+import type { Logger } from '../../node/ports.ts'
+import type { HelloSigner } from '../../node/net/hello.ts'
 import type { SeededRandom } from './random.ts'
 import type { Scheduler, SimClock } from './scheduler.ts'
 import { SimTransport } from './transport.ts'
@@ -43,11 +44,11 @@ export type SimNodeOptions = {
   random: SeededRandom
   logger: Logger
   /** Proves the secret; by default all nodes hold the same one. */
-  signer?: Signer
+  signer?: HelloSigner
 }
 
 /** Every simulated node holds the same secret; a real keyring would only cost time. */
-const simSigner: Signer = {
+const simSigner: HelloSigner = {
   sign: () => ({ keyId: 'sim', signature: 'sim' }),
   verify: (_label, keyId, _payload, signature) => keyId === 'sim' && signature === 'sim',
 }

@@ -9,13 +9,14 @@ import type {
   PeerRequestOf,
   PeerResponseOf,
 } from '../../node/messages.ts'
+import type { HelloSigner } from '../../node/net/hello.ts'
 import { PeerTable } from '../../node/net/peer-table.ts'
 import type { PeerConnection } from '../../node/net/peer-table.ts'
 import { Redialer } from '../../node/net/redial.ts'
 import type { Peer } from '../../node/net/redial.ts'
 import { gossipSizeBytesMax, gossipValidators } from '../../node/net/topics.ts'
 import type { RaftMessage } from '../../node/core/raft/types.ts'
-import type { Lane, PeerInfo, ProbeResult, Signer, Transport, TransportHandlers } from '../../node/ports.ts'
+import type { Lane, PeerInfo, ProbeResult, Transport, TransportHandlers } from '../../node/ports.ts'
 import type { SimNetwork, SimNodeOptions } from './network.ts'
 import type { SimClock } from './scheduler.ts'
 import { SimWire } from './wire.ts'
@@ -41,7 +42,7 @@ export class SimTransport implements Transport {
   #handlers: TransportHandlers | null = null
   #sequence = 0
 
-  constructor(network: SimNetwork, options: SimNodeOptions & { signer: Signer }) {
+  constructor(network: SimNetwork, options: SimNodeOptions & { signer: HelloSigner }) {
     this.#network = network
     this.id = options.id
     this.p2p = options.p2p

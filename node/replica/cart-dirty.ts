@@ -94,7 +94,7 @@ export class DirtyCarts {
 
   /** A member is alive or dead, or there is another primary: everything that it concerns is looked at again. */
   hurryAll(concerns: (user: UserId) => boolean): void {
-    for (const user of [...this.#carts.keys()]) if (concerns(user)) this.hurry(user)
+    for (const user of this.#carts.keys()) if (concerns(user)) this.hurry(user)
   }
 
   hurryMember(member: MemberId): void {

@@ -146,7 +146,8 @@ export class Guests {
   }
 
   async #followLate(): Promise<void> {
-    for (const guest of [...this.#late]) {
+    const guests = Array.from(this.#late)
+    for (const guest of guests) {
       const account = this.#shelf.get(guest)?.document.forwardedTo ?? null
       this.#late.delete(guest)
       if (account === null || !this.#homes.isHome(guest)) continue

@@ -150,7 +150,7 @@ export class CartSync {
   // ---------------------------------------------------------------- one turn
 
   async turn(): Promise<void> {
-    for (const user of [...this.#dirty.undecided]) this.#reportUndecided(user)
+    for (const user of this.#dirty.undecided) this.#reportUndecided(user)
     await this.#reconcile()
     const due = this.#dirty.due(cartsPerMessageMax * batchesPerTurnMax)
     const own = due.filter(({ role }) => role !== 'foreign')

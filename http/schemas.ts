@@ -2,20 +2,25 @@
 import { z } from '@hono/zod-openapi'
 import {
   currencySchema,
-  handleSchema,
+  idSchema,
   noteLengthMax,
   orderStatusSchema,
   priceAmountMax,
   productFieldsSchema,
   productStatusSchema,
   quantityMax,
-  skuSchema,
 } from '../node/commands.ts'
+import type { Handle, Sku } from '../node/ids.ts'
+import { parseHandle, parseSku } from '../node/ids.ts'
 import { cursorLengthMax, listLimitDefault, listLimitMax, queryTextLengthMax } from './limits.ts'
 
 const text = { type: 'string' } as const
-export const skuField = skuSchema.openapi({ ...text, description: 'Stock keeping unit' })
-export const handleField = handleSchema.openapi({ ...text, description: 'Name of a product in addresses' })
+/** Made anew: only schemas made after the OpenAPI extension was loaded know `openapi`. */
+export const skuField = idSchema<Sku>(parseSku).openapi({ ...text, description: 'Stock keeping unit' })
+export const handleField = idSchema<Handle>(parseHandle).openapi({
+  ...text,
+  description: 'Name of a product in addresses',
+})
 
 // ---------------------------------------------------------------- query
 
@@ -113,12 +118,14 @@ export const memberBody = z
 
 // ---------------------------------------------------------------- products
 
-const name = z.string().min(1).max(255)
+/** Trimmed, as the CSV reader trims: what was exported must read back the same. */
+const trimmed = z.string().trim().max(255)
+const name = trimmed.min(1)
 const fields = productFieldsSchema.shape
 const variantBody = z.object({
   sku: skuField,
   title: z.string().max(500).optional(),
-  options: z.record(name, z.string().max(255)).default({}),
+  options: z.record(name, name).default({}),
   price: z.object({ amount: z.int().min(0).max(priceAmountMax), currency: currencySchema }),
 })
 /** CSV separates tags by commas (API.md, "CSV"), so a tag with one could not be exported. */
@@ -140,12 +147,12 @@ const bodyFields = {
   handle: handleField.optional(),
   title: fields.title,
   description: fields.description,
-  vendor: fields.vendor,
-  category: fields.category,
+  vendor: trimmed,
+  category: trimmed,
   tags: tagsField,
   images: imagesField,
   status: fields.status,
-  options: fields.options,
+  options: z.array(z.object({ name, values: z.array(name).max(500) })).max(10),
   variants: z.array(variantBody).min(1).max(500),
 }
 /** PUT: what is absent gets its default. `handle`, when given, must be that of the address. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { currencyDigits, formatPrice, parsePrice } from '../../http/csv/price.ts'
 import type { FakeDoor } from '../support/http-door.ts'
+import { catalogChangeItemsMax } from '../../node/commands.ts'
 import { ask, asAdmin, fakeShop, stock } from '../support/http-door.ts'
 
 function shop(currency = 'USD') {
@@ -111,7 +112,11 @@ describe('importing CSV', () => {
     await stock(door)
     const before = await product('shirt')
     expect((await load('Handle,Vendor\nshirt,New Vendor\n')).json).toMatchObject({ updated: 1 })
-    expect(await product('shirt')).toMatchObject({ ...before, vendor: 'New Vendor', catalogVersion: 4 })
+    expect(await product('shirt')).toMatchObject({
+      options: before['options'],
+      variants: before['variants'],
+      vendor: 'New Vendor',
+    })
     const prices = 'Handle,Variant SKU,Variant Price\nshirt,SHIRT-S,1.00\nshirt,SHIRT-M,2.00\n'
     expect((await load(prices)).json).toMatchObject({ updated: 1, catalogVersion: 5 })
     expect(await product('shirt')).toMatchObject({
@@ -134,7 +139,9 @@ describe('importing CSV', () => {
       'f,F,1,FALSE,archived',
     ]
     await load(`Handle,Title,Variant Price,Published,Status\n${rows.join('\n')}`)
-    const statuses = await Promise.all([...'abcdef'].map(async (handle) => (await product(handle))['status']))
+    const statuses = await Promise.all(
+      'a b c d e f'.split(' ').map(async (handle) => (await product(handle))['status']),
+    )
     expect(statuses).toEqual(['archived', 'draft', 'draft', 'active', 'active', 'archived'])
   })
 
@@ -216,19 +223,19 @@ describe('importing CSV', () => {
   })
 
   test('large files become several changes; the same key goes on where it stopped', async () => {
-    const { load, world, replica } = { ...shop(), replica: null }
-    expect(replica).toBeNull()
+    const { load, world } = shop()
+    const catalogVersion = Math.ceil(1_200 / catalogChangeItemsMax)
     const rows = Array.from({ length: 1_200 }, (_, index) => `p${index},Product ${index},1.00`)
     const file = `Handle,Title,Variant Price\n${rows.join('\n')}\n`
     expect((await load(file, '', { 'idempotency-key': 'k' })).json).toMatchObject({
       created: 1_200,
-      catalogVersion: 3,
+      catalogVersion,
     })
     expect((await load(file, '', { 'idempotency-key': 'k' })).json).toMatchObject({
       created: 1_200,
-      catalogVersion: 3,
+      catalogVersion,
     })
-    expect((await load(file)).json).toMatchObject({ created: 0, unchanged: 1_200, catalogVersion: 3 })
+    expect((await load(file)).json).toMatchObject({ created: 0, unchanged: 1_200, catalogVersion })
     expect(world.products.size).toBe(1_200)
   })
 })

@@ -160,7 +160,7 @@ describe('the cart', () => {
     expect((await ask(n1, '/api/cart', { token })).json['items']).toEqual([])
   })
 
-  test.each([0, 1000, 1.5, -1, '2', null, 1e400, true])('refuses the quantity %j', async (quantity) => {
+  test.each([0, 1000, 1.5, -1, '2', null, Infinity, true])('refuses the quantity %j', async (quantity) => {
     const { n1 } = await shop()
     const { token } = await guest(n1)
     const body = `{"sku":"LAMP","quantity":${quantity === Infinity ? '1e400' : JSON.stringify(quantity)}}`

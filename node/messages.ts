@@ -261,6 +261,7 @@ export const peerFaultSchema = z.object({
   data: z.record(z.string(), z.unknown()),
   retryAfterSeconds: z.number().optional(),
 })
+export type PeerFault = z.infer<typeof peerFaultSchema>
 
 /** First frame of a peer stream, both ways: proves the secret, the cluster id and the identity. */
 export const helloSchema = z.object({
@@ -321,3 +322,4 @@ export type GossipTopic = keyof typeof gossipSchemas
 export type GossipMessage<T extends GossipTopic> = z.infer<(typeof gossipSchemas)[T]>
 /** Reject: malformed or from a removed peer (punished). Ignore: stale or not applicable (not punished). */
 export type GossipVerdict = 'accept' | 'ignore' | 'reject'
+export type { RaftMessage }

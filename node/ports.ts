@@ -394,4 +394,3 @@ export type {
   PeerRequest,
   RaftConfig,
 }
-export type { KeyLabel, Signature, Signer } from './keyring.ts'

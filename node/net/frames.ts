@@ -2,9 +2,7 @@
  * What travels on a peer stream: a length (4 bytes, big-endian) and so many bytes of JSON, one frame after the
  * other. Everything is parsed here, once, before any other part of the node sees it (DESIGN.md section 8).
  */
-import { z } from 'zod'
 import { Fault, isFault } from '../faults.ts'
-import type { RaftMessage } from '../core/raft/types.ts'
 import {
   frameSizeBytesMax,
   helloSchema,
@@ -13,9 +11,14 @@ import {
   peerResponseSchemas,
   raftMessageSchema,
 } from '../messages.ts'
-import type { Hello, PeerRequest, PeerRequestKind, PeerResponseOf } from '../messages.ts'
-
-export type WireFault = z.infer<typeof peerFaultSchema>
+import type {
+  Hello,
+  PeerFault,
+  PeerRequest,
+  PeerRequestKind,
+  PeerResponseOf,
+  RaftMessage,
+} from '../messages.ts'
 
 export type Frame =
   /** First frame, both ways; again when a node that had no cluster has one. */
@@ -23,12 +26,12 @@ export type Frame =
   /** Your hello was accepted. */
   | { kind: 'welcome' }
   /** Your hello was not; the connection closes after this. */
-  | { kind: 'refused'; fault: WireFault }
+  | { kind: 'refused'; fault: PeerFault }
   | { kind: 'raft'; message: RaftMessage }
   | { kind: 'request'; id: number; request: PeerRequest }
   /** The value is parsed by whoever asked, who knows what for. */
   | { kind: 'answer'; id: number; value: unknown }
-  | { kind: 'fault'; id: number; fault: WireFault }
+  | { kind: 'fault'; id: number; fault: PeerFault }
 
 export type ParsedFrame =
   | { ok: true; frame: Frame }
@@ -44,39 +47,84 @@ const reasonLengthMax = 300
 /** As `peerFaultSchema` allows. */
 const faultMessageLengthMax = 2_000
 
-const requestId = z.int().min(0)
-const frameSchemas = {
-  hello: z.object({ kind: z.literal('hello'), hello: helloSchema }),
-  welcome: z.object({ kind: z.literal('welcome') }),
-  refused: z.object({ kind: z.literal('refused'), fault: peerFaultSchema }),
-  raft: z.object({ kind: z.literal('raft'), message: raftMessageSchema }),
-  answer: z.object({ kind: z.literal('answer'), id: requestId, value: z.unknown() }),
-  fault: z.object({ kind: z.literal('fault'), id: requestId, fault: peerFaultSchema }),
-} as const
+type Failure = {
+  readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]
+}
 
-function reasonOf(error: z.ZodError): string {
-  return z.prettifyError(error).replaceAll('\n', ' ').slice(0, reasonLengthMax)
+/** What is wrong and where, without the input itself. */
+export function reasonOf({ issues }: Failure): string {
+  const reasons = issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join('.')}: ${message}`,
+  )
+  return reasons.join('; ').slice(0, reasonLengthMax)
+}
+
+/** Parsed JSON with at least a kind; nothing else is known of it. */
+type RawFrame = {
+  kind: unknown
+  id?: unknown
+  hello?: unknown
+  fault?: unknown
+  message?: unknown
+  request?: unknown
+  value?: unknown
+}
+
+function isRequestId(raw: unknown): raw is number {
+  return typeof raw === 'number' && Number.isSafeInteger(raw) && raw >= 0
 }
 
 function refused(reason: string, id: unknown): ParsedFrame {
-  const parsed = requestId.safeParse(id)
-  return { ok: false, reason, requestId: parsed.success ? parsed.data : null }
+  return { ok: false, reason, requestId: isRequestId(id) ? id : null }
 }
 
-function parseRequest(raw: { id?: unknown; request?: unknown }): ParsedFrame {
-  const id = requestId.safeParse(raw.id)
-  if (!id.success) return refused('a request without a number', null)
-  const { request } = raw
+function parseRequest({ id, request }: RawFrame): ParsedFrame {
+  if (!isRequestId(id)) return refused('a request without a number', null)
   if (typeof request !== 'object' || request === null || !('kind' in request))
-    return refused('a request without a kind', raw.id)
+    return refused('a request without a kind', id)
   const { kind } = request
   if (typeof kind !== 'string' || !Object.hasOwn(peerRequestSchemas, kind))
-    return refused('a request of a kind that this node does not know', raw.id)
+    return refused('a request of a kind that this node does not know', id)
   const body = peerRequestSchemas[kind as PeerRequestKind].safeParse(request)
-  if (!body.success) return refused(`${kind}: ${reasonOf(body.error)}`, raw.id)
+  if (!body.success) return refused(`${kind}: ${reasonOf(body.error)}`, id)
   return {
     ok: true,
-    frame: { kind: 'request', id: id.data, request: { kind, ...body.data } as PeerRequest },
+    frame: { kind: 'request', id, request: { kind, ...body.data } as PeerRequest },
+  }
+}
+
+/** Wraps what a schema made of the frame's content. */
+function content<T>(
+  kind: string,
+  parsed: { success: true; data: T } | { success: false; error: Failure },
+  wrap: (data: T) => Frame,
+): ParsedFrame {
+  return parsed.success
+    ? { ok: true, frame: wrap(parsed.data) }
+    : refused(`${kind}: ${reasonOf(parsed.error)}`, null)
+}
+
+function parseKind(raw: RawFrame): ParsedFrame {
+  const { kind, id } = raw
+  switch (kind) {
+    case 'hello':
+      return content(kind, helloSchema.safeParse(raw.hello), (hello) => ({ kind, hello }))
+    case 'welcome':
+      return { ok: true, frame: { kind } }
+    case 'refused':
+      return content(kind, peerFaultSchema.safeParse(raw.fault), (fault) => ({ kind, fault }))
+    case 'raft':
+      return content(kind, raftMessageSchema.safeParse(raw.message), (message) => ({ kind, message }))
+    case 'request':
+      return parseRequest(raw)
+    case 'answer':
+      if (!isRequestId(id)) return refused('an answer without a number', null)
+      return { ok: true, frame: { kind, id, value: raw.value } }
+    case 'fault':
+      if (!isRequestId(id)) return refused('a fault without a number', null)
+      return content(kind, peerFaultSchema.safeParse(raw.fault), (fault) => ({ kind, id, fault }))
+    default:
+      return refused('a frame of a kind that this node does not know', null)
   }
 }
 
@@ -89,14 +137,7 @@ export function parseFrame(text: string): ParsedFrame {
     return refused('not JSON', null)
   }
   if (typeof raw !== 'object' || raw === null || !('kind' in raw)) return refused('not a frame', null)
-  const { kind } = raw
-  if (kind === 'request') return parseRequest(raw as { id?: unknown; request?: unknown })
-  if (typeof kind !== 'string' || !Object.hasOwn(frameSchemas, kind))
-    return refused('a frame of a kind that this node does not know', null)
-  const parsed = frameSchemas[kind as keyof typeof frameSchemas].safeParse(raw)
-  return parsed.success
-    ? { ok: true, frame: parsed.data as Frame }
-    : refused(`${kind}: ${reasonOf(parsed.error)}`, null)
+  return parseKind(raw)
 }
 
 /** Parses the value of an answer to a request of `kind`; null when it is not what was asked for. */
@@ -111,7 +152,7 @@ export function parseAnswer<K extends PeerRequestKind>(
 }
 
 /** What a peer is told of a failure here: faults as they are, bugs without their insides. */
-export function faultToWire(error: unknown): WireFault {
+export function faultToWire(error: unknown): PeerFault {
   const fault = isFault(error) ? error : new Fault('internal', 'an error inside the peer; its log says more')
   return {
     code: fault.code,
@@ -121,7 +162,7 @@ export function faultToWire(error: unknown): WireFault {
   }
 }
 
-export function faultFromWire(fault: WireFault): Fault {
+export function faultFromWire(fault: PeerFault): Fault {
   const { code, message, data, retryAfterSeconds } = fault
   return new Fault(code, message, data, retryAfterSeconds === undefined ? {} : { retryAfterSeconds })
 }

@@ -9,7 +9,14 @@ import { Fault } from '../faults.ts'
 import type { ClusterId, MemberId } from '../ids.ts'
 import { peerProtocolVersion } from '../messages.ts'
 import type { Hello } from '../messages.ts'
-import type { Signer } from '../ports.ts'
+
+/** Of the cluster's keyring what hellos need. */
+export type HelloSigner = {
+  /** With the first key of the secret. */
+  sign(label: 'hello', payload: string): { readonly keyId: string; readonly signature: string }
+  /** With any key of it. False for an unknown key id. */
+  verify(label: 'hello', keyId: string, payload: string, signature: string): boolean
+}
 
 /** What the node says of itself; the transport adds protocol version and proof. */
 export type OwnHello = Omit<Hello, 'keyId' | 'proof' | 'protocol'>
@@ -19,7 +26,7 @@ function payload(hello: OwnHello & { protocol: number }, from: MemberId, to: Mem
   return JSON.stringify([protocol, clusterId, from, to, node, starts, lastTerm, lastIndex])
 }
 
-export function makeHello(signer: Signer, own: OwnHello, from: MemberId, to: MemberId): Hello {
+export function makeHello(signer: HelloSigner, own: OwnHello, from: MemberId, to: MemberId): Hello {
   const hello = { ...own, protocol: peerProtocolVersion }
   const { keyId, signature } = signer.sign('hello', payload(hello, from, to))
   return { ...hello, keyId, proof: signature }
@@ -27,7 +34,7 @@ export function makeHello(signer: Signer, own: OwnHello, from: MemberId, to: Mem
 
 /** Throws the Fault that says why `hello` of `from`, received by `to`, is not acceptable. */
 export function checkHello(
-  signer: Signer,
+  signer: HelloSigner,
   hello: Hello,
   from: MemberId,
   to: MemberId,

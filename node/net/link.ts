@@ -4,11 +4,18 @@
  */
 import { Fault, assert, isFault } from '../faults.ts'
 import type { MemberId } from '../ids.ts'
-import type { Hello, PeerRequest, PeerRequestKind, PeerRequestOf, PeerResponseOf } from '../messages.ts'
-import type { RaftMessage } from '../core/raft/types.ts'
+import type {
+  Hello,
+  PeerFault,
+  PeerRequest,
+  PeerRequestKind,
+  PeerRequestOf,
+  PeerResponseOf,
+  RaftMessage,
+} from '../messages.ts'
 import type { Clock, Lane, Logger } from '../ports.ts'
 import { faultFromWire, faultToWire } from './frames.ts'
-import type { Frame, ParsedFrame, WireFault } from './frames.ts'
+import type { Frame, ParsedFrame } from './frames.ts'
 import type { LogLimiter } from './limiter.ts'
 import { PendingRequests, notSent } from './requests.ts'
 
@@ -177,7 +184,7 @@ export class Link {
     this.#host.clock.timer(refusalGraceMs, () => this.#pipe.close(fault.message))
   }
 
-  #wasRefused(wire: WireFault): void {
+  #wasRefused(wire: PeerFault): void {
     const fault = faultFromWire(wire)
     this.#host.linkRefused(this, new Fault(fault.code, `the peer refused this node: ${fault.message}`))
     this.#pipe.close('refused by the peer')

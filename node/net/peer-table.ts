@@ -2,13 +2,19 @@
  * All peers of this node: their connections, the two lanes of each, and what follows for the replica. Knows
  * nothing of libp2p, so the simulated network runs the same code (DESIGN.md section 10).
  */
-import type { RaftMessage } from '../core/raft/types.ts'
 import { Fault, assert } from '../faults.ts'
 import type { MemberId } from '../ids.ts'
-import type { Hello, PeerRequest, PeerRequestKind, PeerRequestOf, PeerResponseOf } from '../messages.ts'
-import type { CancelTimer, Clock, Lane, Logger, PeerInfo, Signer, TransportHandlers } from '../ports.ts'
+import type {
+  Hello,
+  PeerRequest,
+  PeerRequestKind,
+  PeerRequestOf,
+  PeerResponseOf,
+  RaftMessage,
+} from '../messages.ts'
+import type { CancelTimer, Clock, Lane, Logger, PeerInfo, TransportHandlers } from '../ports.ts'
 import { checkHello, makeHello } from './hello.ts'
-import type { OwnHello } from './hello.ts'
+import type { HelloSigner, OwnHello } from './hello.ts'
 import { LogLimiter } from './limiter.ts'
 import { Link } from './link.ts'
 import type { LinkHost, Pipe } from './link.ts'
@@ -61,7 +67,7 @@ export class PeerConnection {
 
 export type PeerTableOptions = {
   selfId: MemberId
-  signer: Signer
+  signer: HelloSigner
   clock: Clock
   logger: Logger
   /** The hellos of a connection went through both ways (also before the peer is in a cluster). */

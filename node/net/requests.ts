@@ -1,9 +1,8 @@
 /** Requests of this node that one link carries and that have no answer yet. */
 import { Fault, isFault } from '../faults.ts'
-import type { PeerRequest, PeerRequestKind, PeerRequestOf, PeerResponseOf } from '../messages.ts'
+import type { PeerFault, PeerRequest, PeerRequestKind, PeerRequestOf, PeerResponseOf } from '../messages.ts'
 import type { CancelTimer, Clock } from '../ports.ts'
 import { faultFromWire, parseAnswer } from './frames.ts'
-import type { WireFault } from './frames.ts'
 
 /** One slow peer must not hold this node's memory: more than a busy second's worth is refused. */
 const pendingRequestsMax = 4_096
@@ -73,7 +72,7 @@ export class PendingRequests {
       )
   }
 
-  failed(id: number, fault: WireFault): void {
+  failed(id: number, fault: PeerFault): void {
     this.#take(id)?.reject(faultFromWire(fault))
   }
 

@@ -3,11 +3,11 @@
  * above each verdict in DESIGN.md section 4 holds here: *reject* what is malformed (its forwarder is punished),
  * *ignore* what is stale, not applicable or from a peer not known yet, because an honest forwarder can't know.
  */
-import { z } from 'zod'
 import type { ClusterId, MemberId } from '../ids.ts'
 import { gossipSchemas } from '../messages.ts'
 import type { GossipMessage, GossipTopic, GossipVerdict } from '../messages.ts'
 import type { Logger, TransportHandlers } from '../ports.ts'
+import { reasonOf } from './frames.ts'
 import type { LogLimiter } from './limiter.ts'
 
 /** Gossipsub silently loses messages over 4 MiB; a quarter of that keeps queues short (LIMITS.md). */
@@ -44,7 +44,7 @@ function validator<T extends GossipTopic>(topic: T, context: GossipContext): Val
 }
 
 function parse(
-  schema: z.ZodType,
+  schema: (typeof gossipSchemas)[GossipTopic],
   text: string,
 ): { ok: true; value: unknown } | { ok: false; reason: string } {
   let raw: unknown
@@ -55,7 +55,7 @@ function parse(
   }
   const parsed = schema.safeParse(raw)
   if (parsed.success) return { ok: true, value: parsed.data }
-  return { ok: false, reason: z.prettifyError(parsed.error).replaceAll('\n', ' ').slice(0, 300) }
+  return { ok: false, reason: reasonOf(parsed.error) }
 }
 
 /** A case per topic: a new topic does not compile without one. */

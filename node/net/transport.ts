@@ -3,7 +3,6 @@
  * gossipsub only hears who said hello. What does not need libp2p is in the other files of this folder.
  */
 import type { Connection, Stream } from '@libp2p/interface'
-import type { RaftMessage } from '../core/raft/types.ts'
 import { Fault, isFault } from '../faults.ts'
 import type { MemberId } from '../ids.ts'
 import type {
@@ -12,8 +11,8 @@ import type {
   PeerRequestKind,
   PeerRequestOf,
   PeerResponseOf,
+  RaftMessage,
 } from '../messages.ts'
-import type { Keyring } from '../keyring.ts'
 import type {
   CancelTimer,
   Clock,
@@ -27,7 +26,7 @@ import type {
 } from '../ports.ts'
 import { toMultiaddr } from './address.ts'
 import { Gossip, Rejections } from './gossip.ts'
-import type { OwnHello } from './hello.ts'
+import type { HelloSigner, OwnHello } from './hello.ts'
 import { memberIdOf, privateKeyOf } from './identity.ts'
 import { createLibp2pNode, dialTimeoutMs } from './libp2p-node.ts'
 import type { Libp2pNode } from './libp2p-node.ts'
@@ -54,7 +53,8 @@ export type TransportOptions = {
   listen: string
   /** `host:port` that others reach this node at, when it differs. */
   announce?: string
-  keyring: Keyring
+  /** The cluster secret: proves hellos, and is the key of the private network (32 bytes). */
+  keyring: HelloSigner & { preSharedKey(): Uint8Array }
   logger: Logger
   clock: Clock
   random: Random

@@ -2,7 +2,8 @@
 import type { Logger } from '../../node/ports.ts'
 import { createHttp } from '../../http/app.ts'
 import type { HttpDoor } from '../../http/app.ts'
-import type { FakeReplica, FakeWorld } from './fake-replica.ts'
+import type { FakeReplica } from './fake-replica.ts'
+import type { FakeWorld } from './fake-world.ts'
 import { fakeReplicas, fakeSigner } from './fake-replica.ts'
 
 export const adminToken = 'the-token-of-the-administrator'

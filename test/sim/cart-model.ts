@@ -86,7 +86,8 @@ export class CartModel {
   orderPlaced(order: OrderId, lines: readonly { sku: Sku; quantity: number }[], stamp: Stamp): void {
     for (const { sku, quantity } of lines) {
       const held = this.entries.filter(
-        (entry) => entry.sku === sku && !entry.refused && entry.endings.some((ending) => ending.order === order),
+        (entry) =>
+          entry.sku === sku && !entry.refused && entry.endings.some((ending) => ending.order === order),
       )
       const open = held.filter((entry) => !entry.endings.some((ending) => ending.sawIt && !ending.undone))
       const isAll = sum(open) === quantity

@@ -32,7 +32,8 @@ export type Operation<T> = {
 type Attempt = { running: boolean }
 
 /** What an API call at one server came to. */
-type Answer<T> = { kind: 'answer'; value: T } | { kind: 'fault'; fault: Fault } | { kind: 'lost'; reason: string }
+type Answer<T> =
+  { kind: 'answer'; value: T } | { kind: 'fault'; fault: Fault } | { kind: 'lost'; reason: string }
 
 const unknownCodes: ReadonlySet<FaultCode> = new Set(['internal', 'outcome-unknown'])
 const retriedCodes: ReadonlySet<FaultCode> = new Set([
@@ -122,8 +123,7 @@ export class Client {
       })
       if (answer.kind !== 'answer') return { attempt, outcome: toOutcome<T, never>(answer, (none) => none) }
       const { value } = answer
-      if (value.kind === 'served')
-        return { attempt, outcome: { ...value, kind: 'done', node: host.name } }
+      if (value.kind === 'served') return { attempt, outcome: { ...value, kind: 'done', node: host.name } }
       attempt.running = true
       this.count('redirects')
       this.#checkRedirect(user, host, value.home.node, hops)

@@ -65,12 +65,7 @@ export class Life {
   readonly #endings = new Set<() => void>()
   alive = true
 
-  constructor(parts: {
-    clock: SimClock
-    stores: OpenedStores
-    disk: FaultyDisk
-    replica: ReplicaNode
-  }) {
+  constructor(parts: { clock: SimClock; stores: OpenedStores; disk: FaultyDisk; replica: ReplicaNode }) {
     this.clock = parts.clock
     this.stores = parts.stores
     this.disk = parts.disk

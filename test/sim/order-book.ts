@@ -99,7 +99,9 @@ export class OrderBook {
     client.count(`orders ${outcome.kind}`)
     if (outcome.kind === 'done') {
       const { node, epoch, value } = outcome
-      cluster.note(`${request.key} at ${node} epoch ${epoch}: ${value.order.status} ${value.order.reason ?? ''}`)
+      cluster.note(
+        `${request.key} at ${node} epoch ${epoch}: ${value.order.status} ${value.order.reason ?? ''}`,
+      )
       this.#heard(order, value.order, model, { node, epoch })
     } else {
       const why = outcome.kind === 'refused' ? outcome.fault.code : outcome.reason
@@ -112,7 +114,9 @@ export class OrderBook {
   #checkRefusal(order: PlacedOrder, code: string): void {
     const honest = ['no-home', 'no-primary', 'overloaded', 'behind']
     if (!honest.includes(code))
-      this.#options.cluster.violation(`P4: ${order.request.key} was refused with ${code}, which is no decision`)
+      this.#options.cluster.violation(
+        `P4: ${order.request.key} was refused with ${code}, which is no decision`,
+      )
   }
 
   async #read(order: PlacedOrder, model: CartModel): Promise<void> {

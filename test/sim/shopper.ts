@@ -26,6 +26,8 @@ export class Shopper {
   readonly name: string
   readonly #options: ShopperOptions
   user: UserId | null = null
+  /** All that it ever was: a guest, then an account. */
+  readonly users: UserId[] = []
   model: CartModel
   readonly orders: OrderBook
   #keys = 0
@@ -58,7 +60,8 @@ export class Shopper {
     const draw = random.next()
     if (hasAccount && !this.isAccount && draw < 0.08) return await this.#register()
     if (draw < 0.5) return await this.#change(this.#anyAddition())
-    if (draw < 0.58) return await this.#change({ kind: 'set', sku: this.#anySku(), quantity: random.below(6) })
+    if (draw < 0.58)
+      return await this.#change({ kind: 'set', sku: this.#anySku(), quantity: random.below(6) })
     if (draw < 0.66) return await this.#change({ kind: 'remove', sku: this.#anySku() })
     if (draw < 0.68) return await this.#change({ kind: 'clear' })
     if (draw < 0.8) return void (await this.look())
@@ -87,6 +90,7 @@ export class Shopper {
     const { outcome } = await client.anywhere((api) => api.users.createGuest())
     if (outcome.kind !== 'done') return
     this.user = outcome.value.user.id
+    this.users.push(this.user)
     client.count('guests')
     cluster.note(`${this.name} is ${this.user}, home ${outcome.value.assignment.home.node}`)
   }
@@ -111,6 +115,7 @@ export class Shopper {
     if (outcome.kind !== 'done') return
     const before = this.model
     this.user = outcome.value.user.id
+    this.users.push(this.user)
     this.isAccount = true
     this.model = this.#newModel()
     this.model.absorb(before)
@@ -217,6 +222,27 @@ export class Shopper {
     // Between looking and ordering things happen.
     if (random.chance(0.1)) await this.#change(this.#anyAddition())
     return await this.orders.place(user, request, this.model, seen.cart)
+  }
+
+  /** Arrives, takes one thing and orders it. */
+  async buySomething(): Promise<PlacedOrder | null> {
+    const { cluster } = this.#options
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      if (attempt > 0) await cluster.sleep(500)
+      if (this.user === null) await this.#arrive()
+      if (this.user === null) continue
+      await this.#change(this.#anyAddition())
+      const seen = await this.look()
+      if (seen === null || seen.cart.items.length === 0) continue
+      const request: OrderRequest = { key: this.#key(), hash: seen.cart.hash }
+      const order = await this.orders.place(this.user, request, this.model, seen.cart)
+      if (order.record?.status === 'pending') {
+        await cluster.sleep(1_000)
+        await this.orders.settleAll(this.model)
+      }
+      return order
+    }
+    return null
   }
 
   async #settleOrders(): Promise<void> {

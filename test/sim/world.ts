@@ -1,0 +1,189 @@
+/** One seed, one world: a cluster, shoppers, an administrator and a nemesis; then everything heals, and is checked. */
+import type { UserId } from '../../node/ids.ts'
+import { Watch } from './checkers.ts'
+import { Client } from './client.ts'
+import type { Tally } from './client.ts'
+import { Cluster } from './cluster.ts'
+import { Nemesis } from './nemesis.ts'
+import { checkConservation, checkOrders, undecided, unequalCarts, unsettled } from './settled.ts'
+import { Shop } from './shop.ts'
+import { Shopper } from './shopper.ts'
+
+/** Virtual time in which things go wrong. */
+const troubleMs = 45_000
+const bootLimitMs = 30_000
+/** Elections, redials (up to 12 s), catching up and delivery: by then a healed cluster has settled. */
+const settleLimitMs = 60_000
+const lastOrderLimitMs = 30_000
+/** Between two looks at whether everything has settled, which read databases. */
+const settledLookMs = 200
+
+export type WorldResult = {
+  seed: number
+  violations: string[]
+  events: string[]
+  faults: { [name: string]: number }
+  tally: { [what: string]: number }
+  totals: { [counter: string]: number }
+  virtualMs: number
+  steps: number
+  messages: number
+  terms: number
+  committed: number
+  /** Equal in two runs of a seed. */
+  trace: number
+}
+
+export type WorldOptions = { seed: number; trace: boolean }
+
+class World {
+  readonly cluster: Cluster
+  readonly watch: Watch
+  readonly tally: Tally = {}
+  readonly faults: Tally = {}
+  readonly client: Client
+  readonly shop: Shop
+  readonly shoppers: Shopper[]
+  readonly nemesis: Nemesis
+
+  constructor({ seed, trace }: WorldOptions) {
+    const nodes = [3, 3, 4, 5, 5, 6][seed % 6] as number
+    const eligible = seed % 4 === 3 ? Math.max(3, nodes - 1) : nodes
+    const idleAfterMs = seed % 5 === 0 ? 4_000 : 600_000
+    this.cluster = new Cluster({ seed, nodes, eligible, idleAfterMs, trace })
+    const { random } = this.cluster
+    this.watch = new Watch(this.cluster)
+    this.cluster.observer = this.watch
+    this.client = new Client(this.cluster, random.fork('client'), this.tally)
+    this.shop = new Shop(this.cluster, this.client, random.fork('shop'))
+    const count = 5 + random.below(4)
+    this.shoppers = Array.from({ length: count }, (_, index) =>
+      this.#shopper(`s${index + 1}`, index % 3 === 0),
+    )
+    this.nemesis = new Nemesis(this.cluster, random.fork('nemesis'), this.shoppers, this.faults)
+  }
+
+  async run(): Promise<void> {
+    const { cluster } = this
+    if (!(await cluster.boot(bootLimitMs))) return cluster.violation('progress: the cluster did not come up')
+    if (!(await this.#finish(this.shop.open(), bootLimitMs))) return cluster.violation('progress: no catalog')
+    await this.#trouble()
+    this.nemesis.heal()
+    cluster.note('everything is healed')
+    if (!(await this.#settles())) return
+    for (const shopper of this.shoppers)
+      if ((await this.#finish(shopper.settleAll(), settleLimitMs)) === null)
+        cluster.violation(`progress: the orders of ${shopper.name} don't come to an end`)
+    if (!(await this.#settles())) return
+    await this.#checkShoppers()
+    checkOrders(cluster, this.shoppers)
+    await this.#lastOrder()
+  }
+
+  async #trouble(): Promise<void> {
+    const { cluster } = this
+    const untilMs = cluster.nowMs + troubleMs
+    const goesOn = (): boolean => cluster.nowMs < untilMs
+    const running = [...this.shoppers.map((shopper) => shopper.shop(goesOn)), this.shop.administrate(goesOn)]
+    let over = false
+    void Promise.all(running).then(() => (over = true))
+    void this.nemesis.haunt(goesOn)
+    await cluster.runFor(troubleMs)
+    this.nemesis.heal()
+    if (!(await cluster.until(() => over, settleLimitMs)))
+      cluster.violation('progress: the clients don’t get their last answers')
+  }
+
+  /** Everything equal everywhere, within the bound. */
+  async #settles(): Promise<boolean> {
+    const { cluster } = this
+    let why: string | null = 'nobody looked'
+    let dueMs = 0
+    const settled = await cluster.until(() => {
+      if (cluster.nowMs < dueMs) return false
+      dueMs = cluster.nowMs + settledLookMs
+      why = unsettled(cluster) ?? undecided(cluster, this.#users()) ?? unequalCarts(cluster, this.#users())
+      return why === null
+    }, settleLimitMs)
+    if (!settled)
+      cluster.violation(`progress: not settled ${settleLimitMs} ms after everything healed: ${why}`)
+    else cluster.note('everything has settled')
+    return settled
+  }
+
+  #users(): UserId[] {
+    return this.shoppers.flatMap(({ users }) => users)
+  }
+
+  async #checkShoppers(): Promise<void> {
+    for (const shopper of this.shoppers) {
+      if (shopper.user === null) continue
+      const seen = await this.#finish(shopper.look(), settleLimitMs)
+      if (seen === null) {
+        this.cluster.violation(`progress: ${shopper.name} can't see the cart although all is well`)
+        continue
+      }
+      if (!seen.cart.complete)
+        this.cluster.violation(`progress: the cart of ${shopper.name} stays incomplete`)
+      shopper.checkSettled(seen.cart)
+      checkConservation(this.cluster, shopper, seen.cart.items)
+    }
+  }
+
+  /** A new shopper comes and buys: the cluster works. */
+  async #lastOrder(): Promise<void> {
+    const { cluster } = this
+    if (!(await this.#finish(this.shop.reopen(), lastOrderLimitMs)))
+      return cluster.violation('progress: the catalog can’t be changed although all is well')
+    const shopper = this.#shopper('last', false)
+    const order = await this.#finish(shopper.buySomething(), lastOrderLimitMs)
+    if (order?.record?.status !== 'placed')
+      cluster.violation(
+        `progress: a new order is ${order?.record?.status ?? 'not answered'} although all is well`,
+      )
+  }
+
+  /** Lets the world go on until this has its end; null when it has none in time. */
+  async #finish<T>(promise: Promise<T>, limitMs: number): Promise<T | null> {
+    let result: { value: T } | null = null
+    void promise.then((value) => (result = { value }))
+    await this.cluster.until(() => result !== null, limitMs)
+    return (result as { value: T } | null)?.value ?? null
+  }
+
+  #shopper(name: string, hasAccount: boolean): Shopper {
+    const { cluster, client, shop } = this
+    return new Shopper({ name, cluster, client, shop, random: cluster.random.fork(name), hasAccount })
+  }
+
+  result(): WorldResult {
+    const { cluster } = this
+    return {
+      seed: cluster.options.seed,
+      violations: cluster.violations,
+      events: cluster.events,
+      faults: this.faults,
+      tally: this.tally,
+      totals: Object.fromEntries(cluster.totals()),
+      virtualMs: cluster.nowMs,
+      steps: cluster.scheduler.processed,
+      messages: cluster.network.delivered,
+      terms: this.watch.terms,
+      committed: this.watch.committedEntries,
+      trace: cluster.network.trace,
+    }
+  }
+}
+
+/** Runs one seed to its end; never throws for what the cluster does. */
+export async function runWorld(options: WorldOptions): Promise<WorldResult> {
+  const world = new World(options)
+  try {
+    await world.run()
+  } catch (error) {
+    world.cluster.violation(`the simulation failed: ${error instanceof Error ? error.stack : String(error)}`)
+  }
+  const result = world.result()
+  world.cluster.close()
+  return result
+}

@@ -133,7 +133,10 @@ export class ReplicaNode {
         this.#parts.consensus.input({ kind: 'peer-disconnected', member: peer })
         this.#parts.presence.peerDisconnected(peer)
       },
-      raft: (from, message) => this.#parts.voting.receive(from, message),
+      raft: (from, message) => {
+        this.#parts.presence.touch(from)
+        this.#parts.voting.receive(from, message)
+      },
       request: (from, request) => this.#answer(from, request),
       gossip: (topic, message, from) => this.#gossip(topic, message, from),
       admit: (peer) => this.#admit(peer),
@@ -171,6 +174,7 @@ export class ReplicaNode {
     request: PeerRequestOf<K>,
   ): Promise<PeerResponseOf<K>> {
     if (this.#stopped) throw new Fault('no-primary', 'this node is stopping', {}, { retryAfterSeconds: 1 })
+    this.#parts.presence.touch(from)
     const isOpen = request.kind === 'join' || request.kind === 'members'
     if (!isOpen && this.#parts.membership.get(from) === null) {
       throw new Fault('forbidden', 'only members may ask this')

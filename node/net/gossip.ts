@@ -75,6 +75,8 @@ function gated(registrar: Registrar, gate: HelloGate): Registrar {
   })
 }
 
+const pruneBackoffMs = 5_000
+
 /** The service as libp2p takes it. `cluster` is null at a node that has yet to join. */
 export function gossipService(
   rejections: Rejections,
@@ -99,15 +101,16 @@ function ungatedService(rejections: Rejections, cluster: ClusterId | null): Retu
     Dout: 1,
     Dscore: 3,
     floodPublish: false,
+    // A member that was pruned while it was paused is taken back soon (the default is a minute).
+    pruneBackoff: pruneBackoffMs,
     scoreParams: {
       // 15 nodes on one host would all be under suspicion, and nothing be delivered.
       IPColocationFactorWeight: 0,
       appSpecificScore: (id) => rejections.score(id),
       appSpecificWeight: 1,
-      // A paused or overloaded member breaks promises without meaning to.
-      behaviourPenaltyWeight: -1,
-      behaviourPenaltyThreshold: 6,
-      behaviourPenaltyDecay: 0.8,
+      // A paused or overloaded member breaks promises without meaning to; punishing it silenced it for half a
+      // minute after it was back. Who may speak at all is decided by the hello.
+      behaviourPenaltyWeight: 0,
     },
     ...(cluster === null ? {} : { allowedTopics: gossipTopics.map((topic) => topicName(cluster, topic)) }),
     maxTopicBytesPerPeer: 64 * 1024,

@@ -20,6 +20,8 @@ type Seen = {
   heardAtMs: number
   starts: number
   sequence: number
+  /** It said that it is leaving; what it still says while it ends does not make it alive. */
+  stopping: boolean
 }
 
 /** What this node says about itself. */
@@ -42,6 +44,7 @@ export class Presence implements PresenceView {
   readonly #seen = new Map<MemberId, Seen>()
   readonly #listeners: ((id: MemberId, alive: boolean) => void)[] = []
   #sequence = 0
+  #beatDueMs = Number.POSITIVE_INFINITY
   #cancelTimers = new Set<CancelTimer>()
   #stopped = false
 
@@ -104,9 +107,18 @@ export class Presence implements PresenceView {
     // A newer life said hello: whatever the old one held in memory (a lease above all) is gone.
     if (seen.starts > 0 && peer.hello.starts > seen.starts) this.#options.gone(peer.id)
     seen.starts = Math.max(seen.starts, peer.hello.starts)
+    seen.stopping = false
     seen.heardAtMs = this.#options.clock.monotonicMs()
     this.#set(peer.id, seen, true)
     this.announce()
+  }
+
+  /** Any word from a member, of whatever kind, shows that it is there. */
+  touch(from: MemberId): void {
+    const seen = this.#seen.get(from)
+    if (seen === undefined || seen.stopping) return
+    seen.heardAtMs = this.#options.clock.monotonicMs()
+    this.#set(from, seen, true)
   }
 
   peerDisconnected(peer: MemberId): void {
@@ -123,6 +135,7 @@ export class Presence implements PresenceView {
     if (stale) return 'ignore'
     seen.starts = message.starts
     seen.sequence = message.sequence
+    seen.stopping = message.stopping
     seen.heardAtMs = this.#options.clock.monotonicMs()
     seen.info = infoOf(message, seen.heardAtMs)
     this.#set(from, seen, !message.stopping)
@@ -177,7 +190,11 @@ export class Presence implements PresenceView {
   #beat(): void {
     this.announce()
     const nowMs = this.#options.clock.monotonicMs()
+    // While this process stood still it could not hear anybody: that is no silence of theirs.
+    const stoodStillMs = Math.max(0, nowMs - this.#beatDueMs - presenceIntervalMs)
+    this.#beatDueMs = nowMs + presenceIntervalMs
     for (const [id, seen] of this.#seen) {
+      if (stoodStillMs > 0) seen.heardAtMs += stoodStillMs
       if (this.#options.members.get(id) === null) this.#seen.delete(id)
       else if (seen.alive && nowMs - seen.heardAtMs > silentAfterMs) this.#set(id, seen, false)
     }

@@ -11,7 +11,7 @@ import type {
   ProductChange,
 } from './commands.ts'
 import type { CommandId, Handle, NodeName, OrderId, Sku, UserId } from './ids.ts'
-import type { ProductPage, ProductQuery } from './ports.ts'
+import type { Logger, ProductPage, ProductQuery } from './ports.ts'
 
 export type NodeAddress = { readonly node: NodeName; readonly url: string }
 
@@ -237,4 +237,4 @@ export interface Replica {
   onClusterEvent(listener: (event: ClusterEvent) => void): Unsubscribe
 }
 
-export type { OrderRecord, Product }
+export type { Logger, OrderRecord, Product, ProductPage, ProductQuery }

@@ -57,7 +57,9 @@ async function streamAnswer(
 function stillAtHome(shop: Shop, { shopper }: Visitor): StillGood {
   return async () => {
     if (!shop.gate.isGood(shopper.claims)) return false
-    return (await shop.replica.carts.route(shopper.claims.user, 0)).kind === 'here'
+    // Not `route`: an open stream is no activity, or a user with a forgotten tab would never be migrated.
+    const { assignment } = await shop.replica.users.describe(shopper.claims.user)
+    return assignment.home.node === shop.replica.self.node
   }
 }
 

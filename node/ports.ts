@@ -234,6 +234,8 @@ export interface Tables {
   order(id: OrderId): OrderRecord | null
   /** The order that took an entry. Tags are unique across users: an entry of a guest keeps its tag in the account's cart. */
   soldTo(user: UserId, tag: Tag): OrderId | null
+  /** The entries that an order took, as it was placed; empty when there is no such order or it took none. */
+  orderTags(id: OrderId): Tag[]
   insertSold(user: UserId, tag: Tag, order: OrderId): void
   nextOrderNumber(): number
   /** Inserts a decided order; contact and note go to rows of their own. */

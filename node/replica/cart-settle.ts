@@ -9,7 +9,8 @@ export function settleDocument(document: CartDocument, order: OrderId, outcome: 
   switch (outcome.status) {
     case 'placed':
       if (isConcerned && document.outcomeOf(order)?.status !== 'placed') document.decide(order, outcome)
-      else if (!isConcerned) document.markSold(order, outcome.tags)
+      // Also when it is decided here already: an earlier word may have named only some of the entries.
+      else document.markSold(order, outcome.tags)
       return
     case 'refused': {
       const namesSold = Object.keys(outcome.soldTags).length > 0

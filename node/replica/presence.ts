@@ -151,6 +151,7 @@ export class Presence implements PresenceView {
       heardAtMs: Number.NEGATIVE_INFINITY,
       starts: 0,
       sequence: -1,
+      stopping: false,
     }
     this.#seen.set(id, fresh)
     return fresh

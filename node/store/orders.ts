@@ -71,6 +71,11 @@ export class OrderTables {
     )
   }
 
+  tagsOf(id: OrderId): Tag[] {
+    const row = this.#connection.one<{ tags: string }>('SELECT tags FROM orders WHERE id = ?', id)
+    return row === undefined ? [] : (JSON.parse(row.tags) as Tag[])
+  }
+
   insertSold(user: UserId, tag: Tag, order: OrderId): void {
     this.#connection.run('INSERT INTO sold (tag, user, "order") VALUES (?, ?, ?)', tag, user, order)
   }

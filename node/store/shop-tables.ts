@@ -109,6 +109,10 @@ export class ShopTables implements Tables {
     return this.orders.soldTo(tag)
   }
 
+  orderTags(id: OrderId): Tag[] {
+    return this.orders.tagsOf(id)
+  }
+
   insertSold(user: UserId, tag: Tag, order: OrderId): void {
     this.orders.insertSold(user, tag, order)
   }

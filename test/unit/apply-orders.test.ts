@@ -28,7 +28,8 @@ function lampShop(): Applying {
 
 function orderOf(outcome: ApplyOutcome): OrderRecord {
   if (!outcome.result.ok) throw new Error(outcome.result.message)
-  return outcome.result.value as OrderRecord
+  const { tags: _tags, ...order } = outcome.result.value as OrderRecord & { tags?: unknown }
+  return order
 }
 
 function status(to: 'shipped' | 'cancelled', by: 'user' | 'admin', more = {}): CommandBody {

@@ -23,9 +23,14 @@ function withoutContact(order: OrderRecord): OrderRecord {
   return core
 }
 
-/** Value: the OrderRecord without contact and note. */
+/** Value of `order.status`: the OrderRecord without contact and note. */
 function answer(order: OrderRecord, decided: OrderRecord | null): ApplyOutcome {
   return done(withoutContact(order), { decided })
+}
+
+/** Value of `order.place`: the same with the tags that the order took, which may be another intent's than the sender's. */
+function placing(order: OrderRecord, decided: OrderRecord | null, tags: readonly Tag[]): ApplyOutcome {
+  return done({ ...withoutContact(order), tags }, { decided })
 }
 
 /** Entries that other orders took. An entry is sold once, whoever asks, however often. */
@@ -80,7 +85,7 @@ function countInDigest(tables: Tables, before: OrderRecord | null, after: OrderR
 function insert(tables: Tables, order: OrderRecord, index: LogIndex, tags: readonly Tag[]): ApplyOutcome {
   tables.insertOrder(order, index, tags)
   countInDigest(tables, null, order)
-  return answer(order, order)
+  return placing(order, order, tags)
 }
 
 /** Title of a line: the product, and the variant where there is a choice. */
@@ -122,7 +127,7 @@ export function applyOrderPlace(
   index: LogIndex,
 ): ApplyOutcome {
   const existing = tables.order(intent.id)
-  if (existing !== null) return answer(existing, null)
+  if (existing !== null) return placing(existing, null, tables.orderTags(intent.id))
   const at = instantText(atMs)
   const refusal = refusalOf(tables, intent)
   const base = baseRecord(tables, intent)
@@ -171,7 +176,8 @@ function cancelUnseen(tables: Tables, change: StatusChange, atMs: number, index:
     createdAt: at,
     history: [{ status: 'cancelled', at, by: 'user' }],
   }
-  return insert(tables, order, index, [])
+  insert(tables, order, index, [])
+  return answer(order, order)
 }
 
 /** placed → shipped (administrators) or cancelled; anything else is a conflict. Value as in `applyOrderPlace`. */

@@ -4,7 +4,7 @@
  * primary (DESIGN.md section 3, "Commands").
  */
 import type { Command, CommandBody, CommandResult } from '../commands.ts'
-import { commandVersion } from '../commands.ts'
+import { commandSchema, commandVersion } from '../commands.ts'
 import { Fault, isFault } from '../faults.ts'
 import type { CommandId, LogIndex, MemberId, Term } from '../ids.ts'
 import type { PeerRequestOf, PeerResponseOf, VoterQuery } from '../messages.ts'
@@ -203,6 +203,15 @@ export class ReplicaLogClient implements LogClient {
     // Stamps never go back within one primary, so that histories read in order.
     this.#lastAtMs = Math.max(this.#lastAtMs, this.#options.clock.wallMs())
     const command: Command = { v: commandVersion, id, atMs: this.#lastAtMs, body }
+    // What no voter could parse would stop them all at its entry: it must not get into the log.
+    const invalid = commandSchema.safeParse(command).error
+    if (invalid !== undefined) {
+      const issue = invalid.issues[0]
+      const where = issue?.path.join('.') ?? ''
+      return Promise.reject(
+        new Fault('invalid-request', `not a valid command: ${where} ${issue?.message ?? ''}`),
+      )
+    }
     const data = JSON.stringify(command)
     if (Buffer.byteLength(data) > commandSizeBytesMax) {
       return Promise.reject(new Fault('too-large', 'the change is too large for one command'))

@@ -191,6 +191,9 @@ export class Parts {
   }
 
   #connect(): void {
+    this.carts.onCart((user, view) => {
+      if (this.events.hasListener(user)) this.events.user(user, { kind: 'cart', data: view() })
+    })
     this.catalogFeed.onVersion(({ version, digest }) =>
       this.events.cluster({ kind: 'catalog', data: { version, digest } }),
     )

@@ -15,7 +15,7 @@ type Room = {
 
 const contract = /^node\/(ids|faults|messages|commands|ports|replica-api)\.ts$/
 const libp2pFamily =
-  /^(libp2p|@libp2p\/.+|@chainsafe\/.+|@multiformats\/.+|multiformats(\/.+)?|it-.+|uint8array.+)$/
+  /^(xsalsa20|libp2p|@libp2p\/.+|@chainsafe\/.+|@multiformats\/.+|multiformats(\/.+)?|it-.+|uint8array.+)$/
 /** What http may use is everything but the libraries that belong to other rooms. */
 const notHttp = 'better-sqlite3|yjs|libp2p|@libp2p\\/|@chainsafe\\/|@multiformats\\/'
 

@@ -1,0 +1,220 @@
+/** How carts get through the primary, to new members, away from old ones, and from guests to accounts. */
+import { afterEach, describe, expect, test } from 'vitest'
+import { accountId, dayMs } from '../../node/ids.ts'
+import type { Sku, UserId } from '../../node/ids.ts'
+import { CartWorld } from '../support/cart-service-world.ts'
+import type { CartNode } from '../support/cart-service-world.ts'
+
+let world: CartWorld
+afterEach(() => {
+  expect(world.faults).toEqual([])
+  world.close()
+})
+
+const settled = (): boolean =>
+  world.nodes.every((node) => {
+    const { undelivered, underReplicated } = node.carts.counts()
+    return !node.isUp || undelivered + underReplicated === 0
+  })
+const holders = (user: UserId): string[] =>
+  world.nodes.filter((node) => node.stores.local.cart(user) !== null).map(({ name }) => name)
+const setOf = (user: UserId): string[] =>
+  (world.nodes[0] as CartNode).homes
+    .serverSet(user)
+    .map((id) => world.node(id).name)
+    .sort()
+
+describe('sync', () => {
+  test('the primary brings a change to a member that home can not reach', async () => {
+    world = new CartWorld(5, { primary: 'n5' })
+    const user = world.guestOf('n1', 'n2', 'n3')
+    const { node } = await world.add(user, world.node('n1'))
+    await world.until(settled)
+    const [, other] = ['n1', 'n2', 'n3']
+      .filter((name) => name !== node.name)
+      .map((name) => world.node(name)) as [CartNode, CartNode]
+    world.cutBothWays(node, other)
+    await world.add(user, node)
+    expect(node.carts.counts().undelivered).toBe(1)
+    expect(await world.until(() => other.carts.localView(user)?.total === 2_000, 10_000)).toBe(true)
+    expect(await world.until(settled, 10_000)).toBe(true)
+  })
+
+  test('a primary outside the set forgets the cart once the set has it', async () => {
+    world = new CartWorld(5, { primary: 'n5' })
+    const user = world.guestOf('n1', 'n2', 'n3')
+    await world.add(user, world.node('n4'))
+    await world.until(() => world.sent.some(({ request }) => request.kind === 'cart-sync'), 10_000)
+    expect(await world.until(() => settled() && holders(user).length === 3, 20_000)).toBe(true)
+    expect(holders(user)).toEqual(['n1', 'n2', 'n3'])
+  })
+
+  test('goes to a new primary, and without one directly', async () => {
+    world = new CartWorld(4, { primary: null })
+    const user = world.guest()
+    const { node } = await world.add(user, world.node('n1'))
+    const set = setOf(user)
+    const lagging = world.node(set.find((name) => name !== node.name) as string)
+    lagging.crash()
+    await world.add(user, node)
+    lagging.start()
+    expect(await world.until(() => lagging.carts.localView(user)?.total === 2_000, 10_000)).toBe(true)
+    expect(node.stores.local.cart(user)?.syncedHash).toBe(null)
+    world.movePrimary('n2')
+    const isSynced = (): boolean =>
+      node.stores.local.cart(user)?.syncedHash === node.stores.local.cart(user)?.hash
+    expect(await world.until(isSynced, 10_000)).toBe(true)
+  })
+
+  test('is silent when nothing changes, also while a member is dead', async () => {
+    world = new CartWorld(3)
+    const user = world.guest()
+    const { node } = await world.add(user, world.node('n1'))
+    const other = world.nodes.find((one) => one !== node && one.name !== 'n1') as CartNode
+    other.crash()
+    await world.add(user, node)
+    await world.until(() => false, 20_000)
+    world.sent.length = 0
+    await world.until(() => false, 600_000)
+    expect(world.sent.length).toBeLessThan(5)
+    expect(node.carts.counts().undelivered).toBe(1)
+  })
+
+  test('the keeper delivers what a dead home could not', async () => {
+    world = new CartWorld(5, { primary: 'n5' })
+    const user = world.guestOf('n1', 'n2', 'n3')
+    const { node } = await world.add(user, world.node('n1'))
+    await world.until(settled)
+    const [near, far] = ['n1', 'n2', 'n3']
+      .filter((name) => name !== node.name)
+      .map((name) => world.node(name)) as [CartNode, CartNode]
+    far.crash()
+    await world.add(user, node)
+    node.crash()
+    far.start()
+    expect(await world.until(() => far.carts.localView(user)?.total === 2_000, 30_000)).toBe(true)
+    expect(near.carts.localView(user)?.total).toBe(2_000)
+  })
+})
+
+describe('members', () => {
+  test('new members get carts, and those that left the set forget them only after that', async () => {
+    world = new CartWorld(3)
+    const users: UserId[] = []
+    for (let count = 0; count < 12; count += 1) {
+      const user = world.guest()
+      users.push(user)
+      await world.add(user, world.node('n1'))
+    }
+    await world.until(settled)
+    for (const name of ['n4', 'n5']) world.join(name)
+    const isMoved = (): boolean => users.every((user) => String(holders(user)) === String(setOf(user)))
+    expect(await world.until(() => settled() && isMoved(), 120_000)).toBe(true)
+    expect(users.some((user) => setOf(user).includes('n4'))).toBe(true)
+    for (const user of users) {
+      const { node } = await world.follow(user, world.node('n4'))
+      expect(setOf(user)).toContain(node.name)
+      expect(await world.run(node.carts.view(user))).toMatchObject({ total: 1_000, complete: true })
+    }
+  })
+
+  test('a cart of a set that this node is not in is refused', async () => {
+    world = new CartWorld(5)
+    const user = world.guestOf('n1', 'n2', 'n3')
+    const { node } = await world.add(user, world.node('n1'))
+    const row = node.stores.local.cart(user)
+    const item = {
+      user,
+      record: null,
+      bytes: Buffer.from(row?.state ?? []).toString('base64'),
+      hash: row?.hash ?? '',
+      undecided: [],
+    }
+    const push = world.ask(node, world.node('n4').id, { kind: 'cart-push', item, membersVersion: 1 }, 1_000)
+    await expect(world.run(push)).rejects.toMatchObject({ code: 'conflict', data: { membersVersion: 1 } })
+    const pull = world.ask(world.node('n5'), node.id, { kind: 'cart-pull', user, membersVersion: 1 }, 1_000)
+    await expect(world.run(pull)).rejects.toMatchObject({ code: 'conflict' })
+  })
+
+  test('bytes that are no cart are refused, counted, and change nothing', async () => {
+    world = new CartWorld(3)
+    const user = world.guest()
+    const { node } = await world.add(user, world.node('n1'))
+    const other = world.nodes.find((one) => one !== node) as CartNode
+    const before = node.stores.local.cart(user)?.hash
+    for (const bytes of ['', 'AAAA', Buffer.from('hello world, this is no cart').toString('base64')]) {
+      const item = { user, record: null, bytes, hash: 'x', undecided: [] }
+      const push = world.ask(other, node.id, { kind: 'cart-push', item, membersVersion: 1 }, 1_000)
+      await expect(world.run(push)).rejects.toMatchObject({ code: 'invalid-request' })
+    }
+    expect(node.context.counters.value('cart_updates_refused_total')).toBe(3)
+    expect(node.stores.local.cart(user)?.hash).toBe(before)
+    expect((await world.add(user, node)).acks).toBeGreaterThanOrEqual(2)
+  })
+
+  test('a draining node gives all its users away and loses nothing', async () => {
+    world = new CartWorld(3)
+    const users: UserId[] = []
+    for (let count = 0; count < 10; count += 1) {
+      const user = world.guest()
+      users.push(user)
+      await world.add(user, world.node('n1'))
+    }
+    const leaving = world.node('n2')
+    expect(leaving.stores.local.sessionCount(leaving.id)).toBeGreaterThan(0)
+    world.changeMembers(() => {
+      const record = world.records.find(({ id }) => id === leaving.id)
+      if (record !== undefined) Object.assign(record, { draining: true })
+    })
+    expect(await world.until(() => leaving.homes.drained(), 20_000)).toBe(true)
+    leaving.crash()
+    for (const user of users) {
+      const { node } = await world.follow(user, world.node('n1'))
+      expect((await world.run(node.carts.view(user))).total).toBe(1_000)
+    }
+  })
+
+  test('idle users leave a node that is clearly more loaded, and don’t come back', async () => {
+    world = new CartWorld(2, { settings: { idleAfterMs: 5_000 } })
+    const [busy, idle] = world.nodes as [CartNode, CartNode]
+    idle.crash()
+    for (let count = 0; count < 60; count += 1) await world.add(world.guest(), busy)
+    idle.start()
+    await world.until(() => false, 60_000)
+    const moved = idle.stores.local.sessionCount(idle.id)
+    expect(moved).toBeGreaterThan(10)
+    expect(moved).toBeLessThan(31)
+    expect(busy.context.counters.value('migrations_total')).toBe(moved)
+    await world.until(() => false, 60_000)
+    expect(idle.stores.local.sessionCount(idle.id)).toBe(moved)
+  })
+})
+
+describe('guests', () => {
+  test('the cart merges into the account’s, repeatedly without doubling, and late additions follow', async () => {
+    world = new CartWorld(5)
+    const guest = world.guestOf('n1', 'n2')
+    const account = accountId(world.random.bytes(16))
+    const { node: guestHome } = await world.add(guest, world.node('n3'), 2)
+    await world.add(account, world.node('n4'), 1)
+    await world.run(world.node('n5').carts.absorbGuest(guest, account))
+    await world.run(world.node('n2').carts.absorbGuest(guest, account))
+    const { node: home } = await world.follow(account, world.node('n1'))
+    expect((await world.run(home.carts.view(account))).total).toBe(3_000)
+    expect(guestHome.carts.peek(guest)?.forwardedTo).toBe(account)
+    await world.run(guestHome.carts.change(guest, { kind: 'add', sku: 'SHADE' as Sku, quantity: 1 }))
+    expect(await world.until(() => home.carts.localView(account)?.total === 3_250, 20_000)).toBe(true)
+  })
+
+  test('carts of expired guests leave the disk', async () => {
+    world = new CartWorld(3)
+    const guest = world.guest()
+    const account = accountId(world.random.bytes(16))
+    await world.add(guest, world.node('n1'))
+    await world.add(account, world.node('n1'))
+    await world.until(settled)
+    for (const node of world.nodes) node.clock.jumpWall(32 * dayMs)
+    expect(await world.until(() => holders(guest).length === 0, 120_000)).toBe(true)
+    expect(holders(account)).toHaveLength(3)
+  })
+})

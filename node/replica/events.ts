@@ -74,7 +74,7 @@ export class Events {
 /** A listener that throws is a bug: the others still hear the event, then the bug comes out. */
 function tellAll<Event>(listeners: Iterable<Listener<Event>>, event: Event): void {
   const errors: unknown[] = []
-  for (const listener of [...listeners]) {
+  for (const listener of listeners) {
     try {
       listener(event)
     } catch (error) {

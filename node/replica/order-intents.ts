@@ -1,0 +1,193 @@
+/**
+ * Intents: a cart frozen for ordering, what the shopper is shown of it until there is a decision, and what a decision
+ * means for the cart (DESIGN.md section 7). No I/O of its own.
+ */
+import { createHash } from 'node:crypto'
+import type { CartDocument, OrderIntent } from '../../crdt/cart.ts'
+import { orderIntentSchema } from '../commands.ts'
+import type { OrderIntent as ProposedIntent, OrderRecord } from '../commands.ts'
+import { instantText } from '../core/apply/outcome.ts'
+import { cartHash } from '../core/carts.ts'
+import { Fault } from '../faults.ts'
+import type { OrderId, UserId } from '../ids.ts'
+import type { Tables } from '../ports.ts'
+import type { OrderRequest } from '../replica-api.ts'
+import type { Decision } from './context.ts'
+
+/** An intent that both the cart document and the log take. */
+export type CheckedIntent = ProposedIntent & OrderIntent
+
+/** What can be erased. */
+type Personal = Pick<OrderRecord, 'contact' | 'note'>
+
+/** Half of a body hash: 128 bits each for the request and for what was frozen. */
+const halfLength = 32
+/** Longest title that a cart document takes (crdt/). */
+const titleLengthMax = 600
+/** What shops call the only variant of a product; it says nothing to a shopper. */
+const singleVariantTitle = 'Default Title'
+
+function hashOf(parts: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, halfLength)
+}
+
+/** One key of one user is one order, wherever and however often it is sent. */
+export function orderIdOf(user: UserId, key: string): OrderId {
+  return `o${hashOf(['order', user, key])}` as OrderId
+}
+
+/** Hash of what was asked: the same key with another one is `key-reused`. */
+export function requestHash({ hash, contact, note }: OrderRequest): string {
+  const { name, email, address } = contact ?? {}
+  return hashOf(['order-request', hash, [name ?? null, email ?? null, address ?? null], note ?? null])
+}
+
+/**
+ * The body hash of an intent names the request and, after it, what was frozen: the log copies it into the order, and
+ * so the order tells which of several intents under one id it was made from.
+ */
+function bodyHashOf(request: OrderRequest, frozen: readonly unknown[]): string {
+  return `${requestHash(request)}${hashOf(frozen)}`
+}
+
+/** False for another request under the same key. An order cancelled before the log saw it knows no request. */
+export function isSameRequest(bodyHash: string, request: OrderRequest): boolean {
+  return bodyHash === '' || bodyHash.slice(0, halfLength) === requestHash(request)
+}
+
+export function keyReused(): Fault {
+  return new Fault('key-reused', 'this Idempotency-Key was used for another order')
+}
+
+/** What freezing needs of this node. */
+export type FreezeInput = {
+  readonly user: UserId
+  readonly id: OrderId
+  readonly request: OrderRequest
+  readonly complete: boolean
+  readonly catalog: Pick<Tables, 'sku' | 'currency' | 'catalog'>
+  readonly currency: string
+  readonly nowMs: number
+}
+
+export type Freezing =
+  /** Can be frozen; `intent.verdict` may be that the log is to refuse it. */
+  | { readonly kind: 'intent'; readonly intent: CheckedIntent }
+  /** Not all of the cart is known here: what differs may only be missing, so nothing can be decided. */
+  | { readonly kind: 'incomplete' }
+
+/** Faults: `too-large` for a cart that no order can hold. */
+export function freeze(document: CartDocument, input: FreezeInput): Freezing {
+  const { user, id, request, catalog, currency, nowMs } = input
+  const { lines, tags, dots } = document.checkout()
+  const priced = lines.map(({ sku, quantity }) => {
+    const info = catalog.sku(sku)
+    const hasVariants = info !== null && info.variantTitle !== '' && info.variantTitle !== singleVariantTitle
+    const title = hasVariants ? `${info.title} – ${info.variantTitle}` : (info?.title ?? sku)
+    return {
+      sku,
+      quantity,
+      unitPrice: info?.price ?? 0,
+      title: title.slice(0, titleLengthMax).toWellFormed(),
+    }
+  })
+  const seenHash = cartHash(priced, currency)
+  const verdict =
+    priced.length === 0
+      ? 'empty-cart'
+      : request.hash === '*' || request.hash === seenHash
+        ? 'agreed'
+        : 'cart-changed'
+  if (verdict !== 'agreed' && !input.complete) return { kind: 'incomplete' }
+  const holds = verdict === 'agreed'
+  const createdAtMs = Math.floor(nowMs)
+  const intent = orderIntentSchema.safeParse({
+    id,
+    user,
+    bodyHash: bodyHashOf(request, [createdAtMs, verdict, holds ? tags : []]),
+    cartHash: seenHash,
+    currency,
+    lines: priced,
+    tags: holds ? tags : [],
+    dots: holds ? dots : [],
+    ...(request.contact === undefined ? {} : { contact: request.contact }),
+    ...(request.note === undefined ? {} : { note: request.note }),
+    catalogVersion: catalog.catalog().version,
+    verdict,
+    createdAtMs,
+  })
+  // What does not parse would stop every voter at its log entry; it must not get there.
+  if (!intent.success) throw new Fault('too-large', 'this cart is too large for one order')
+  return { kind: 'intent', intent: intent.data as CheckedIntent }
+}
+
+/** An intent found in a cart, checked before it may go to the log; null when no log entry may hold it. */
+export function checkedIntent(intent: OrderIntent | ProposedIntent): CheckedIntent | null {
+  const parsed = orderIntentSchema.safeParse(intent)
+  return parsed.success ? (parsed.data as CheckedIntent) : null
+}
+
+/** The order as its shopper sees it while nothing is decided. */
+export function pendingOrder(intent: CheckedIntent): OrderRecord {
+  const createdAt = instantText(intent.createdAtMs)
+  const lines = intent.lines.map(({ sku, title, quantity, unitPrice }) => ({
+    sku,
+    title: title ?? sku,
+    quantity,
+    unitPrice,
+  }))
+  const total = lines.reduce((sum, line) => sum + line.quantity * line.unitPrice, 0)
+  return {
+    id: intent.id,
+    number: null,
+    user: intent.user,
+    status: 'pending',
+    bodyHash: intent.bodyHash,
+    currency: intent.currency,
+    lines,
+    total: Number.isSafeInteger(total) ? total : 0,
+    catalogVersion: intent.catalogVersion,
+    createdAt,
+    history: [{ status: 'pending', at: createdAt, by: 'user' }],
+    ...contactOf(intent),
+  }
+}
+
+/** The log's answers leave out what can be erased; who asked knows it. */
+export function withContact(order: OrderRecord, known: Personal): OrderRecord {
+  return { ...contactOf(known), ...order }
+}
+
+function contactOf({ contact, note }: Personal): Pick<OrderRecord, 'contact' | 'note'> {
+  return { ...(contact === undefined ? {} : { contact }), ...(note === undefined ? {} : { note }) }
+}
+
+/**
+ * What the log's decision means for a cart that holds these intents. A placed order has the entries of the intent that
+ * it was made from. If that one is not known here, the intents only let go of their entries; the sold notice, which
+ * names the order's own, outranks that (crdt/, "placed" before "refused") and takes away what was sold.
+ */
+export function decisionOf(order: OrderRecord, intents: readonly OrderIntent[]): Decision {
+  switch (order.status) {
+    case 'placed':
+    case 'shipped':
+      return soldOf(order, intents)
+    case 'cancelled':
+      // Only an order without a number was never placed; the entries of any other stay sold.
+      return order.number === null ? { status: 'cancelled' } : soldOf(order, intents)
+    case 'refused':
+      return { status: 'refused', reason: order.reason ?? 'cart-changed', soldTags: order.soldTags ?? {} }
+    case 'pending':
+      throw new Fault('internal', 'the log answered with an order that it did not decide')
+    default: {
+      const never: never = order.status
+      throw new Error(`unknown status ${String(never)}`)
+    }
+  }
+}
+
+function soldOf(order: OrderRecord, intents: readonly OrderIntent[]): Decision {
+  const winner = intents.find(({ id, bodyHash }) => id === order.id && bodyHash === order.bodyHash)
+  if (winner === undefined) return { status: 'refused', reason: 'already-sold', soldTags: {} }
+  return { status: 'placed', tags: winner.tags }
+}

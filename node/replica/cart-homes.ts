@@ -1,7 +1,8 @@
 /**
  * The carts that this node serves as home in this life. Promises: a cart is opened (pulled from the others) before it
  * is served, once, however many ask; one that could not be pulled completely is pulled again in the background until it
- * is; a cart is closed when another home is heard of.
+ * is; a cart is closed when another home is heard of, and opened anew when this node is home again by a higher record:
+ * between the two somebody else may have been home without this node hearing of it.
  */
 import type { UserId } from '../ids.ts'
 import { LruMap } from './cart-lru.ts'
@@ -13,13 +14,15 @@ import type { Takeover } from './takeover.ts'
 const openedMax = 20_000
 /** Incomplete carts pulled again in one turn. */
 const incompletePerTurnMax = 20
+/** Records that may go by while a cart is being opened; after that it is served as incomplete. */
+const openRoundsMax = 3
 
 export class ServedCarts {
   readonly #context: Context
   readonly #homes: Homes
   readonly #takeover: Takeover
   readonly #afterOpening: (user: UserId) => void
-  readonly #opened = new LruMap<UserId, { complete: boolean }>(openedMax)
+  readonly #opened = new LruMap<UserId, { complete: boolean; epoch: number | null }>(openedMax)
   readonly #opening = new Map<UserId, Promise<void>>()
   readonly #incomplete = new Set<UserId>()
 
@@ -31,7 +34,12 @@ export class ServedCarts {
   }
 
   isComplete(user: UserId): boolean {
-    return this.#opened.peek(user)?.complete ?? true
+    const opened = this.#opened.peek(user)
+    return opened === undefined || (opened.complete && opened.epoch === this.#epoch(user))
+  }
+
+  #epoch(user: UserId): number | null {
+    return this.#homes.record(user)?.epoch ?? null
   }
 
   isOpen(user: UserId): boolean {
@@ -44,7 +52,15 @@ export class ServedCarts {
   }
 
   async open(user: UserId): Promise<void> {
-    if (this.#opened.get(user) !== undefined) return
+    for (let round = 0; round < openRoundsMax; round += 1) {
+      const opened = this.#opened.get(user)
+      if (opened !== undefined && opened.epoch === this.#epoch(user)) return
+      await this.#openOnce(user)
+      if (!this.#homes.isHome(user)) return
+    }
+  }
+
+  async #openOnce(user: UserId): Promise<void> {
     const running = this.#opening.get(user)
     if (running !== undefined) return await running
     const opening = this.#pull(user).finally(() => this.#opening.delete(user))
@@ -53,10 +69,11 @@ export class ServedCarts {
   }
 
   async #pull(user: UserId): Promise<void> {
+    const epoch = this.#epoch(user)
     const complete = await this.#takeover.pull(user)
     // While the others were asked, one of them may have been heard to be home.
     if (!this.#homes.isHome(user)) return
-    this.#opened.set(user, { complete })
+    this.#opened.set(user, { complete, epoch })
     if (complete) {
       this.#incomplete.delete(user)
       await this.#forgetPrevious(user)

@@ -151,7 +151,7 @@ export class Shopper {
     const { acks, wanted, cart } = outcome.value
     if (acks < wanted) client.count('under-replicated answers')
     const stamp = this.#stamp(outcome, acks >= 2)
-    if (removal !== null) this.model.ended(removal, stamp)
+    if (removal !== null) this.model.ended(removal, stamp, cart.complete)
     if (entry !== null) entry.stamp = stamp
     this.#check(what, cart, stamp)
   }

@@ -72,7 +72,12 @@ class World {
     cluster.note('everything is healed')
     if (!(await this.#settles())) return
     for (const shopper of this.shoppers)
-      if ((await this.#finish(shopper.settleAll(), settleLimitMs)) === null)
+      if (
+        !(await this.#finish(
+          shopper.settleAll().then(() => true),
+          settleLimitMs,
+        ))
+      )
         cluster.violation(`progress: the orders of ${shopper.name} don't come to an end`)
     if (!(await this.#settles())) return
     await this.#checkShoppers()

@@ -153,7 +153,7 @@ export class Homes implements HomesView {
 
   /**
    * Takes a record from another node if it is higher than the own; on disk when this resolves, if this node is in the
-   * set. A node that was home below it stops serving.
+   * set. A node that was home below it stops serving, until it has opened the cart again if it is home at this one too.
    */
   async take(user: UserId, record: HomeRecord | null): Promise<boolean> {
     if (record === null || !isHigher(record, this.record(user))) return false
@@ -163,7 +163,8 @@ export class Homes implements HomesView {
       persist: this.isInSet(user),
       keepOlder: record.home === selfId,
     })
-    if (wasHome && record.home !== selfId) {
+    // Also when it stays home: somebody else may have been home in between, so the cart is pulled again.
+    if (wasHome) {
       this.#confirmed.delete(user)
       this.carts.close(user)
     }

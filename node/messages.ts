@@ -192,6 +192,8 @@ const memberListSchema = z.object({
   removed: z.array(memberIdSchema).max(10_000),
   term,
   primary: memberIdSchema.nullable(),
+  /** Catalog version of the sender: a node that starts knows at once how far behind it is. */
+  catalogVersion: index,
 })
 export type MemberList = z.infer<typeof memberListSchema>
 

@@ -147,6 +147,7 @@ export class ReplicaNode {
     this.#parts.presence.peerConnected(peer)
     this.#parts.consensus.input({ kind: 'peer-connected', member: peer.id })
     this.#parts.users.peerConnected()
+    this.#parts.membership.introduce(peer.id)
   }
 
   /** Refuses removed members, other clusters and members that went back in time (DESIGN.md section 2). */

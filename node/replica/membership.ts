@@ -5,7 +5,7 @@
  */
 import type { MemberRecord } from '../commands.ts'
 import { Fault, isFault } from '../faults.ts'
-import type { ClusterId, CommandId, LogIndex, MemberId, NodeName } from '../ids.ts'
+import type { CatalogVersion, ClusterId, CommandId, LogIndex, MemberId, NodeName } from '../ids.ts'
 import type { MemberList, PeerRequestOf } from '../messages.ts'
 import type { CancelTimer, Clock, Logger, Random, Stores, Transport } from '../ports.ts'
 import type { NodeAddress } from '../replica-api.ts'
@@ -31,6 +31,9 @@ export type MembershipOptions = {
   presence: () => PresenceView
   /** This node applies the log, so that its rows change by commands alone. */
   followsLog: () => boolean
+  catalogVersion: () => CatalogVersion
+  /** A peer said which catalog version it has. */
+  heardCatalogVersion: (version: CatalogVersion) => void
   /** The cluster is known now (first join): hellos and topics change. */
   clusterKnown: (clusterId: ClusterId) => void
 }
@@ -46,6 +49,7 @@ export class Membership implements MembersView {
   #currency: string | null = null
   #fetching = false
   #joinRound = 0
+  #hasHeard = false
   #cancelTimers = new Set<CancelTimer>()
   #stopped = false
 
@@ -178,7 +182,35 @@ export class Membership implements MembersView {
       removed: [...this.#removed],
       term: primary?.term ?? 0,
       primary: primary?.id ?? null,
+      catalogVersion: this.#options.catalogVersion(),
     }
+  }
+
+  /**
+   * A connection came up: ask the peer what it knows. Gossip would bring the same within a second or two; a node that
+   * starts should not wait that long, and one that was away may not know the new members (DESIGN.md section 4).
+   */
+  introduce(peer: MemberId): void {
+    if (this.#options.stores.log.identity().clusterId === null) return
+    this.#options.transport.request(peer, { kind: 'members' }, { timeoutMs: memberListTimeoutMs }).then(
+      (list) => {
+        if (this.#stopped) return
+        this.#hasHeard = true
+        this.take(list)
+        this.#options.heardCatalogVersion(list.catalogVersion)
+      },
+      (error: unknown) => {
+        this.#options.logger.debug(
+          { peer, reason: String(error) },
+          'a peer did not say what it knows; gossip will',
+        )
+      },
+    )
+  }
+
+  /** Another member has said what it knows, in this life of the node. */
+  hasHeard(): boolean {
+    return this.#hasHeard
   }
 
   // ---------------------------------------------------------------- joining

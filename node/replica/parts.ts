@@ -123,18 +123,6 @@ export class Parts {
     this.events.stop()
   }
 
-  /** The primary as this node knows: by the log if it follows it, else by gossip. */
-  #primaryHint(): { id: MemberId; term: number } | null {
-    const { raft } = this.consensus
-    const hint = this.announcer.hint()
-    if (raft.primary !== null && (hint === null || raft.term >= hint.term))
-      return { id: raft.primary, term: raft.term }
-    if (hint === null) return null
-    // A voter in a newer term than the announcement knows that this primary is gone.
-    if (this.voting.followsLog() && raft.term > hint.term) return null
-    return { id: hint.primary, term: hint.term }
-  }
-
   // ---------------------------------------------------------------- what happened
 
   /** Everything that follows from applied entries, in the order in which others may look. */
@@ -159,7 +147,7 @@ export class Parts {
   }
 
   #primaryMayHaveChanged(): void {
-    const primary = this.#primaryHint()
+    const primary = this.voting.primaryHint()
     const seen = `${primary?.term} ${primary?.id}`
     if (seen === this.#lastPrimary) return
     this.#lastPrimary = seen
@@ -238,6 +226,8 @@ export class Parts {
       log: () => this.log,
       presence: () => this.presence,
       followsLog: () => this.voting.followsLog(),
+      catalogVersion: () => this.catalogFeed.state().version,
+      heardCatalogVersion: (version) => this.catalogFeed.noticeVersion(version),
       clusterKnown: this.#hooks.clusterKnown,
     })
   }
@@ -274,7 +264,7 @@ export class Parts {
       ...this.#base,
       presence: this.presence,
       consensus: () => this.consensus,
-      primaryHint: () => this.#primaryHint(),
+      primaryHint: () => this.voting.primaryHint(),
       voters: () => this.voting.voters(),
       followsLog: () => this.voting.followsLog(),
     })
@@ -288,7 +278,7 @@ export class Parts {
         changed: () => this.#consensusChanged(),
         snapshotWanted: (member) => this.duties.sendSnapshot(member),
         stateWanted: () => {
-          const primary = this.#primaryHint()
+          const primary = this.voting.primaryHint()
           if (primary !== null) this.voting.wantSnapshot(primary.id)
         },
         fatal: this.#hooks.fatal,
@@ -300,7 +290,7 @@ export class Parts {
     return new Snapshots({
       ...this.#base,
       installed: (kind) => this.#snapshotInstalled(kind),
-      isPrimary: (member) => this.#primaryHint()?.id === member,
+      isPrimary: (member) => this.voting.primaryHint()?.id === member,
     })
   }
 
@@ -311,7 +301,7 @@ export class Parts {
       presence: this.presence,
       followsLog: () => this.voting.followsLog(),
       isPrimary: () => this.consensus.isPrimary(),
-      primary: () => this.#primaryHint()?.id ?? null,
+      primary: () => this.voting.primaryHint()?.id ?? null,
       pullSnapshot: (from) => this.snapshots.pullCatalog(from),
       fatal: this.#hooks.fatal,
     })
@@ -346,8 +336,8 @@ export class Parts {
       presence: this.presence,
       catalog: () => this.catalogFeed.state(),
       highestHeardVersion: () => this.catalogFeed.highestHeard(),
-      term: () => this.#primaryHint()?.term ?? this.consensus.raft.term,
-      primary: () => this.#primaryHint()?.id ?? null,
+      term: () => this.voting.primaryHint()?.term ?? this.consensus.raft.term,
+      primary: () => this.voting.primaryHint()?.id ?? null,
       leaseRemainingMs: () => this.consensus.leaseRemainingMs(),
       commitIndex: () => this.consensus.raft.commitIndex,
       appliedIndex: () => this.consensus.appliedIndex,
@@ -358,7 +348,7 @@ export class Parts {
       },
       halted: () => this.consensus.halted,
       started: this.#hooks.started,
-      hasHeard: () => this.announcer.hint() !== null || this.presence.hasHeard(),
+      hasHeard: () => this.membership.hasHeard() || this.announcer.hint() !== null,
     })
   }
 

@@ -78,12 +78,6 @@ export class Presence implements PresenceView {
     return seen === undefined ? null : Math.max(0, this.#options.clock.monotonicMs() - seen.heardAtMs)
   }
 
-  /** Some member has said how it is, in this life of the node. */
-  hasHeard(): boolean {
-    for (const { info } of this.#seen.values()) if (info !== null) return true
-    return false
-  }
-
   onChange(listener: (id: MemberId, alive: boolean) => void): void {
     this.#listeners.push(listener)
   }

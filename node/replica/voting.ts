@@ -4,7 +4,7 @@
  * that is not older than its own catalog, so that its version never goes back (DESIGN.md section 4).
  */
 import type { RaftMessage } from '../core/raft/types.ts'
-import type { MemberId } from '../ids.ts'
+import type { MemberId, Term } from '../ids.ts'
 import type { Clock, Logger, Stores, Transport } from '../ports.ts'
 import type { LeaseHint } from './announcer.ts'
 import type { Consensus } from './consensus.ts'
@@ -43,6 +43,18 @@ export class Voting {
   voters(): readonly MemberId[] {
     if (this.followsLog()) return this.#options.consensus().config.voters
     return this.#options.hint()?.voters ?? []
+  }
+
+  /** The primary as this node knows: by the log if it follows it, else by gossip. */
+  primaryHint(): { id: MemberId; term: Term } | null {
+    const { raft } = this.#options.consensus()
+    const hint = this.#options.hint()
+    if (raft.primary !== null && (hint === null || raft.term >= hint.term))
+      return { id: raft.primary, term: raft.term }
+    if (hint === null) return null
+    // A voter in a newer term than the announcement knows that this primary is gone.
+    if (this.followsLog() && raft.term > hint.term) return null
+    return { id: hint.primary, term: hint.term }
   }
 
   /** A consensus message; appends are held off while this node can't take the log up. */

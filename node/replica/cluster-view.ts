@@ -56,7 +56,10 @@ export class ClusterReads {
       catalog: this.#options.catalog(),
       orders: voters.includes(selfId) ? { count, digest } : null,
       settled: this.#options.unsettled() === 0,
-      members: members.list().map((member) => this.member(member.id) as MemberView),
+      members: members
+        .list()
+        .map((member) => this.member(member.id) as MemberView)
+        .sort((a, b) => a.node.localeCompare(b.node, 'en', { numeric: true })),
     }
   }
 

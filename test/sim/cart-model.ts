@@ -69,9 +69,9 @@ export class CartModel {
   }
 
   /** It was answered by this home: what that home had to know of, it has ended for sure. */
-  ended({ entries, ending }: { entries: Entry[]; ending: Ending }, stamp: Stamp, complete: boolean): void {
+  ended({ entries, ending }: { entries: Entry[]; ending: Ending }, stamp: Stamp, sawAll: boolean): void {
     ending.stamp = stamp
-    if (!complete) return
+    if (!sawAll) return
     for (const entry of entries) {
       if (entry.stamp === null || !this.#mustKnow(stamp, entry.stamp)) continue
       const index = entry.endings.indexOf(ending)

@@ -27,6 +27,8 @@ export type Operation<T> = {
   outcome: Outcome<T>
   /** No attempt of it runs at any server any more, nor ever will. */
   ended: () => boolean
+  /** What was answered was done by the answering attempt, not by an earlier one elsewhere. */
+  sole: boolean
 }
 
 type Attempt = { running: boolean }
@@ -83,10 +85,12 @@ export class Client {
     const attempts: Attempt[] = []
     let last: Outcome<T> = { kind: 'unknown', reason: 'nothing was tried' }
     let isUnknown = false
+    let sent = 0
     for (let retry = 0; retry < retriesMax; retry += 1) {
       if (retry > 0) await this.#cluster.sleep(this.#random.between(100, 900))
       // An impatient client, or a proxy, sends the same thing to two nodes at once.
       const hosts = this.#random.chance(0.06) ? [this.#anyHost(), this.#anyHost()] : [this.#anyHost()]
+      sent += hosts.length
       const answers = await Promise.all(hosts.map((host) => once(host)))
       for (const { attempt } of answers) attempts.push(attempt)
       const done = answers.find(({ outcome }) => outcome.kind === 'done')
@@ -99,7 +103,7 @@ export class Client {
     // A definite refusal says nothing about an earlier attempt of which nothing was heard.
     if (last.kind === 'refused' && isUnknown)
       last = { kind: 'unknown', reason: 'an earlier attempt was not answered' }
-    return { outcome: last, ended: () => attempts.every((attempt) => !attempt.running) }
+    return { outcome: last, ended: () => attempts.every((attempt) => !attempt.running), sole: sent === 1 }
   }
 
   #anyHost(): Host {

@@ -151,7 +151,9 @@ export class Shopper {
     const { acks, wanted, cart } = outcome.value
     if (acks < wanted) client.count('under-replicated answers')
     const stamp = this.#stamp(outcome, acks >= 2)
-    if (removal !== null) this.model.ended(removal, stamp, cart.complete)
+    // An earlier attempt may have done it at a home that did not see everything; then the later one only says so.
+    const sawAll = cart.complete && operation.sole
+    if (removal !== null) this.model.ended(removal, stamp, sawAll)
     if (entry !== null) entry.stamp = stamp
     this.#check(what, cart, stamp)
   }

@@ -3,12 +3,13 @@
  * any number of changes of the primary, one attempt at a time per order; its decision settles the cart and ends it.
  * Promises: nothing but a decision ends an order; memory and attempts under way are bounded.
  */
-import { orderRecordSchema } from '../commands.ts'
+import { z } from 'zod'
+import { orderRecordSchema, tagSchema } from '../commands.ts'
 import type { OrderRecord } from '../commands.ts'
 import { backOffMs, planOutbox } from '../core/outbox.ts'
 import type { OutboxEntry } from '../core/outbox.ts'
 import { Fault, assert, isFault } from '../faults.ts'
-import type { CommandId, OrderId, UserId } from '../ids.ts'
+import type { CommandId, OrderId, Tag, UserId } from '../ids.ts'
 import type { CancelTimer } from '../ports.ts'
 import type { CartsView, Context } from './context.ts'
 import type { GroupCommit } from './group-commit.ts'
@@ -20,6 +21,9 @@ const attemptTimeoutMs = 5_000
 /** Orders followed at one time; each holds its intent in memory. Further ones wait in their carts until seen again. */
 const ordersFollowedMax = 10_000
 
+/** The log's answer to `order.place`: the order and the entries that it took. */
+const placingSchema = orderRecordSchema.extend({ tags: z.array(tagSchema) })
+
 type Task = {
   -readonly [Name in keyof OutboxEntry]: OutboxEntry[Name]
 } & {
@@ -29,6 +33,8 @@ type Task = {
   inOutbox: boolean
   failures: number
   record: OrderRecord | null
+  /** The entries that the decided order took. */
+  tags: readonly Tag[]
   waiters: Set<Waiter>
 }
 type Waiter = { resolve: (order: OrderRecord | null) => void; reject: (error: unknown) => void }
@@ -207,10 +213,19 @@ export class OrderForwarder {
     })
   }
 
-  /** A decision that this node heard of by another way, such as applying it. */
-  heard(order: OrderRecord): void {
+  /** A decision that this node applied itself. */
+  applied(order: OrderRecord): void {
     const task = this.#tasks.get(order.id)
-    if (task !== undefined && task.record === null) this.#decide(task, order)
+    if (task === undefined || task.record !== null) return
+    this.#decide(task, order, this.#context.stores.shop.read.orderTags(order.id))
+  }
+
+  /** There should be a decision by now. */
+  hurry(order: OrderId): void {
+    const task = this.#tasks.get(order)
+    if (task?.stage !== 'open') return
+    task.dueAtMs = 0
+    this.#lookSoon()
   }
 
   // ---------------------------------------------------------------- doing it
@@ -259,12 +274,14 @@ export class OrderForwarder {
     const id = `order:${task.order}` as CommandId
     const body = { kind: 'order.place', intent } as const
     const value = await this.#context.log.run(id, body, { timeoutMs: attemptTimeoutMs })
-    if (task.record === null) this.#decide(task, orderRecordSchema.parse(value) as OrderRecord)
+    const { tags, ...order } = placingSchema.parse(value)
+    if (task.record === null) this.#decide(task, order as OrderRecord, tags)
   }
 
-  #decide(task: Task, order: OrderRecord): void {
+  #decide(task: Task, order: OrderRecord, tags: readonly Tag[]): void {
     const intent = task.intents.get(order.bodyHash)
     task.record = intent === undefined ? order : withContact(order, intent)
+    task.tags = tags
     task.failures = 0
     task.dueAtMs = 0
     // While the cart is being frozen, what is frozen must be known before it can be settled.
@@ -276,9 +293,7 @@ export class OrderForwarder {
     const { record } = task
     assert(record !== null, 'only what is decided is settled')
     try {
-      const inCart = this.#carts.peek(task.user)?.intents() ?? []
-      const decision = decisionOf(record, [...task.intents.values(), ...inCart])
-      await this.#carts.settle(task.user, task.order, decision)
+      await this.#carts.settle(task.user, task.order, decisionOf(record, task.tags))
     } finally {
       // The decision stands whether or not it is in this cart yet.
       for (const waiter of task.waiters) waiter.resolve(record)
@@ -314,6 +329,7 @@ function newTask(order: OrderId, user: UserId, stage: 'freezing' | 'open'): Task
     inOutbox: false,
     failures: 0,
     record: null,
+    tags: [],
     waiters: new Set(),
   }
 }

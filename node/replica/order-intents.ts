@@ -8,8 +8,8 @@ import { orderIntentSchema } from '../commands.ts'
 import type { OrderIntent as ProposedIntent, OrderRecord } from '../commands.ts'
 import { instantText } from '../core/apply/outcome.ts'
 import { cartHash } from '../core/carts.ts'
-import { Fault } from '../faults.ts'
-import type { OrderId, UserId } from '../ids.ts'
+import { Fault, InvariantError } from '../faults.ts'
+import type { OrderId, Tag, UserId } from '../ids.ts'
 import type { Tables } from '../ports.ts'
 import type { OrderRequest } from '../replica-api.ts'
 import type { Decision } from './context.ts'
@@ -20,20 +20,20 @@ export type CheckedIntent = ProposedIntent & OrderIntent
 /** What can be erased. */
 type Personal = Pick<OrderRecord, 'contact' | 'note'>
 
-/** Half of a body hash: 128 bits each for the request and for what was frozen. */
-const halfLength = 32
+/** 128 bits: keys of all shoppers never meet. */
+const orderIdDigits = 32
 /** Longest title that a cart document takes (crdt/). */
 const titleLengthMax = 600
 /** What shops call the only variant of a product; it says nothing to a shopper. */
 const singleVariantTitle = 'Default Title'
 
 function hashOf(parts: readonly unknown[]): string {
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, halfLength)
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex')
 }
 
 /** One key of one user is one order, wherever and however often it is sent. */
 export function orderIdOf(user: UserId, key: string): OrderId {
-  return `o${hashOf(['order', user, key])}` as OrderId
+  return `o${hashOf(['order', user, key]).slice(0, orderIdDigits)}` as OrderId
 }
 
 /** Hash of what was asked: the same key with another one is `key-reused`. */
@@ -42,17 +42,9 @@ export function requestHash({ hash, contact, note }: OrderRequest): string {
   return hashOf(['order-request', hash, [name ?? null, email ?? null, address ?? null], note ?? null])
 }
 
-/**
- * The body hash of an intent names the request and, after it, what was frozen: the log copies it into the order, and
- * so the order tells which of several intents under one id it was made from.
- */
-function bodyHashOf(request: OrderRequest, frozen: readonly unknown[]): string {
-  return `${requestHash(request)}${hashOf(frozen)}`
-}
-
 /** False for another request under the same key. An order cancelled before the log saw it knows no request. */
 export function isSameRequest(bodyHash: string, request: OrderRequest): boolean {
-  return bodyHash === '' || bodyHash.slice(0, halfLength) === requestHash(request)
+  return bodyHash === '' || bodyHash === requestHash(request)
 }
 
 export function keyReused(): Fault {
@@ -100,11 +92,10 @@ export function freeze(document: CartDocument, input: FreezeInput): Freezing {
         : 'cart-changed'
   if (verdict !== 'agreed' && !input.complete) return { kind: 'incomplete' }
   const holds = verdict === 'agreed'
-  const createdAtMs = Math.floor(nowMs)
   const intent = orderIntentSchema.safeParse({
     id,
     user,
-    bodyHash: bodyHashOf(request, [createdAtMs, verdict, holds ? tags : []]),
+    bodyHash: requestHash(request),
     cartHash: seenHash,
     currency,
     lines: priced,
@@ -114,7 +105,7 @@ export function freeze(document: CartDocument, input: FreezeInput): Freezing {
     ...(request.note === undefined ? {} : { note: request.note }),
     catalogVersion: catalog.catalog().version,
     verdict,
-    createdAtMs,
+    createdAtMs: Math.floor(nowMs),
   })
   // What does not parse would stop every voter at its log entry; it must not get there.
   if (!intent.success) throw new Fault('too-large', 'this cart is too large for one order')
@@ -163,31 +154,24 @@ function contactOf({ contact, note }: Personal): Pick<OrderRecord, 'contact' | '
 }
 
 /**
- * What the log's decision means for a cart that holds these intents. A placed order has the entries of the intent that
- * it was made from. If that one is not known here, the intents only let go of their entries; the sold notice, which
- * names the order's own, outranks that (crdt/, "placed" before "refused") and takes away what was sold.
+ * What the log's decision means for the carts. `tags`: the entries that the order took, which may be those of another
+ * intent than the one that was sent; two homes may have frozen different ones under one key.
  */
-export function decisionOf(order: OrderRecord, intents: readonly OrderIntent[]): Decision {
+export function decisionOf(order: OrderRecord, tags: readonly Tag[]): Decision {
   switch (order.status) {
     case 'placed':
     case 'shipped':
-      return soldOf(order, intents)
+      return { status: 'placed', tags }
     case 'cancelled':
       // Only an order without a number was never placed; the entries of any other stay sold.
-      return order.number === null ? { status: 'cancelled' } : soldOf(order, intents)
+      return order.number === null ? { status: 'cancelled' } : { status: 'placed', tags }
     case 'refused':
       return { status: 'refused', reason: order.reason ?? 'cart-changed', soldTags: order.soldTags ?? {} }
     case 'pending':
-      throw new Fault('internal', 'the log answered with an order that it did not decide')
+      throw new InvariantError('the log answers only with what it decided')
     default: {
       const never: never = order.status
       throw new Error(`unknown status ${String(never)}`)
     }
   }
-}
-
-function soldOf(order: OrderRecord, intents: readonly OrderIntent[]): Decision {
-  const winner = intents.find(({ id, bodyHash }) => id === order.id && bodyHash === order.bodyHash)
-  if (winner === undefined) return { status: 'refused', reason: 'already-sold', soldTags: {} }
-  return { status: 'placed', tags: winner.tags }
 }

@@ -83,7 +83,7 @@ export class OrderService implements Orders {
       const order = outcome?.decided ?? null
       if (order === null) continue
       this.#count(order)
-      this.#forwarder.heard(order)
+      this.#forwarder.applied(order)
       this.#tell(order)
     }
   }
@@ -291,7 +291,7 @@ export class OrderService implements Orders {
     const command = `order-cancel:${id}:${user}` as CommandId
     const body = { kind: 'order.status', order: id, status: 'cancelled', by: 'user', user } as const
     const after = orderRecordSchema.parse(await this.#context.log.run(command, body)) as OrderRecord
-    this.#forwarder.heard(after)
+    this.#forwarder.hurry(id)
     return withContact(after, before)
   }
 

@@ -96,20 +96,28 @@ export class OrderReads {
 
   /** A current read, else the newest copy that any voter has, else the own rows if this node follows the log. */
   async #read(query: VoterQuery, own: () => unknown): Promise<unknown> {
-    const { log, stores, logger } = this.#context
+    const { log, logger } = this.#context
     try {
       return await log.query(query, { timeoutMs: currentTimeoutMs })
     } catch (error) {
       if (!isFault(error)) throw error
       if (error.code !== 'no-primary') throw error
       logger.debug({ query: query.kind }, 'no majority confirmed a read; the newest known copy is read')
-      try {
-        return await log.query(query, { current: false, timeoutMs: knownTimeoutMs })
-      } catch (second) {
-        if (!isFault(second)) throw second
-        if (stores.shop.feed() !== 'log') throw error
-        return own()
-      }
+      const known = await this.#known(query, own, error)
+      // A copy that may be old can't say that there is no such order.
+      if (known === null) throw error
+      return known
+    }
+  }
+
+  async #known(query: VoterQuery, own: () => unknown, unconfirmed: Fault): Promise<unknown> {
+    const { log, stores } = this.#context
+    try {
+      return await log.query(query, { current: false, timeoutMs: knownTimeoutMs })
+    } catch (error) {
+      if (!isFault(error)) throw error
+      if (stores.shop.feed() !== 'log') throw unconfirmed
+      return own()
     }
   }
 

@@ -54,7 +54,7 @@ export class Watch implements Observer {
   logWritten(host: Host, { truncateFrom, append }: LogWrite): void {
     const { log } = this.#of(host)
     if (truncateFrom !== null)
-      for (const [index, entry] of [...log]) {
+      for (const [index, entry] of log) {
         if (index < truncateFrom) continue
         if (this.#committed.get(index) === entry)
           this.#cluster.violation(`P1: ${host.name} drops its entry ${index}, which is committed`)

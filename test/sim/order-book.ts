@@ -191,7 +191,11 @@ export class OrderBook {
         cluster.violation(`P7: ${key} charges ${unitPrice} for ${sku}, which nobody ever asked for`)
     if (hash === '*') return
     const lines = (items: readonly { sku: string; quantity: number; unitPrice: number }[]): string =>
-      JSON.stringify(items.map(({ sku, quantity, unitPrice }) => [sku, quantity, unitPrice]).sort())
+      JSON.stringify(
+        items
+          .map(({ sku, quantity, unitPrice }) => JSON.stringify([sku, quantity, unitPrice]))
+          .sort((a, b) => (a < b ? -1 : 1)),
+      )
     if (lines(record.lines) !== lines(order.seen.items))
       cluster.violation(`P7: ${key} is of ${lines(record.lines)}, the shopper saw ${lines(order.seen.items)}`)
   }

@@ -15,6 +15,9 @@ const bootLimitMs = 30_000
 /** Elections, redials (up to 12 s), catching up and delivery: by then a healed cluster has settled. */
 const settleLimitMs = 60_000
 const lastOrderLimitMs = 30_000
+/** A cart that was taken over from too few is asked for again in the background. */
+const completeLooks = 10
+const completeLookMs = 1_000
 /** Between two looks at whether everything has settled, which read databases. */
 const settledLookMs = 200
 
@@ -123,7 +126,7 @@ class World {
   async #checkShoppers(): Promise<void> {
     for (const shopper of this.shoppers) {
       if (shopper.user === null) continue
-      const seen = await this.#finish(shopper.look(), settleLimitMs)
+      const seen = await this.#finish(this.#lookUntilComplete(shopper), settleLimitMs)
       if (seen === null) {
         this.cluster.violation(`progress: ${shopper.name} can't see the cart although all is well`)
         continue
@@ -132,6 +135,14 @@ class World {
         this.cluster.violation(`progress: the cart of ${shopper.name} stays incomplete`)
       shopper.checkSettled(seen.cart)
       checkConservation(this.cluster, shopper, seen.cart.items)
+    }
+  }
+
+  async #lookUntilComplete(shopper: Shopper): ReturnType<Shopper['look']> {
+    for (let look = 1; ; look += 1) {
+      const seen = await shopper.look()
+      if (seen?.cart.complete === true || look >= completeLooks) return seen
+      await this.cluster.sleep(completeLookMs)
     }
   }
 

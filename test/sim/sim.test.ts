@@ -1,0 +1,45 @@
+/**
+ * The whole cluster under seeded faults (DESIGN.md section 9): 200 worlds of about a virtual minute each, in two plain
+ * Node processes, because a rejection that nobody handles must end a run as it would end a node.
+ */
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { runWorld } from './world.ts'
+
+const program = fileURLToPath(new URL('main.ts', import.meta.url))
+const seedsEach = 100
+const timeLimitMs = 600_000
+
+type Run = { exitCode: number | null; output: string }
+
+function simulate(from: number, count: number): Promise<Run> {
+  const node = process.env['SOUK_TEST_NODE'] ?? process.execPath
+  const child = spawn(node, [program, '--from', String(from), '--seeds', String(count), '--quiet'])
+  let output = ''
+  child.stdout.on('data', (text: Buffer) => (output += text.toString()))
+  child.stderr.on('data', (text: Buffer) => (output += text.toString()))
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (exitCode) => resolve({ exitCode, output }))
+  })
+}
+
+describe('the whole cluster under faults', () => {
+  test.concurrent.each([1, 1 + seedsEach])(
+    `keeps its promises in ${seedsEach} worlds from seed %i on`,
+    async (from) => {
+      const { exitCode, output } = await simulate(from, seedsEach)
+      // The output names each seed that failed, and the command that runs it again.
+      expect(exitCode, output).toBe(0)
+    },
+    timeLimitMs,
+  )
+
+  test('is the same every time for one seed', async () => {
+    const [one, other] = [await runWorld({ seed: 7, trace: true }), await runWorld({ seed: 7, trace: true })]
+    expect(one.events.length).toBeGreaterThan(50)
+    expect(other.events).toEqual(one.events)
+    expect(other.trace).toBe(one.trace)
+  })
+})

@@ -18,7 +18,8 @@ const attemptsCountedMax = 10
 
 export type DirtyCart = {
   readonly user: UserId
-  role: Exclude<CartRole, 'bystander'>
+  /** A bystander is here for as long as it has something that home is not known to have. */
+  role: CartRole
   undelivered: boolean
   underReplicated: boolean
   attempts: number
@@ -58,17 +59,21 @@ export class DirtyCarts {
     const isMine = role === 'home' || role === 'keeper'
     if (cart !== null && isMine && cart.document.undecidedIntents().length > 0) this.undecided.add(user)
     else this.undecided.delete(user)
-    if (cart === null || role === 'bystander') return this.#replace(user, null)
+    if (cart === null) return this.#replace(user, null)
     const { selfId, settings } = this.#context
     const set = this.#homes.serverSet(user)
     const missing = missingAt(selfId, set, cart.delivered, cart.hash)
+    // Whoever was home before, or heard what the present home did not, brings it there: nobody else knows of it.
+    const home = this.#homes.record(user)?.home
+    const owesHome = role === 'bystander' && home !== undefined && missing.includes(home)
+    if (role === 'bystander' && !owesHome) return this.#replace(user, null)
     if (isMine && missing.length === 0 && cart.syncedHash === cart.hash) return this.#replace(user, null)
     const wanted = Math.min(settings.cartAcks, set.length)
     const before = this.#carts.get(user)
     this.#replace(user, {
       user,
       role,
-      undelivered: isMine && missing.length > 0,
+      undelivered: owesHome || (isMine && missing.length > 0),
       underReplicated: isMine && disksWith(selfId, set, cart.delivered, cart.hash) < wanted,
       attempts: before?.attempts ?? 0,
       nextAtMs: before?.nextAtMs ?? this.#context.clock.monotonicMs(),

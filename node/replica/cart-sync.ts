@@ -1,6 +1,7 @@
 /**
  * Periodic delivery of carts (DESIGN.md section 5, "How a change travels", 3). Promises: home, or the keeper while home
- * is dead, sends what changed to the primary in bounded batches until every member of the set has acknowledged it; what
+ * is dead, sends what changed to the primary in bounded batches until every member of the set has acknowledged it;
+ * whoever has something that home is not known to have (it was home before) brings it there; what
  * this node holds without being in the set is handed to the set and forgotten only after that; nothing is sent when
  * nothing changed.
  */
@@ -107,6 +108,11 @@ export class CartSync {
     })
   }
 
+  /** Carts of which another member has something that this node is about to fetch. */
+  get differing(): number {
+    return this.#differing.size
+  }
+
   /** A member acknowledged another content than was sent: it has more, and is asked for it in the next turn. */
   differs(user: UserId, member: MemberId): void {
     this.#differing.set(user, (this.#differing.get(user) ?? new Set()).add(member))
@@ -153,11 +159,27 @@ export class CartSync {
     for (const user of this.#dirty.undecided) this.#reportUndecided(user)
     await this.#reconcile()
     const due = this.#dirty.due(cartsPerMessageMax * batchesPerTurnMax)
-    const own = due.filter(({ role }) => role !== 'foreign')
+    const own = due.filter(({ role }) => role === 'home' || role === 'keeper')
     for (const batch of this.#batches(own)) await this.#sync(batch)
     for (const batch of this.#batches(due.filter(({ role }) => role === 'foreign')))
       await this.handOver(batch)
+    await Promise.all(due.filter(({ role }) => role === 'bystander').map(({ user }) => this.#bringHome(user)))
     await this.#shelf.writeDelivery()
+  }
+
+  /** A bystander has something that home is not known to have. */
+  async #bringHome(user: UserId): Promise<void> {
+    this.#dirty.look(user)
+    const home = this.#homes.record(user)?.home
+    if (home === undefined || this.#dirty.get(user)?.role !== 'bystander') return
+    if (!this.#homes.asker.isKnownDead(home)) {
+      const isTaken = await this.#replication.sendTo(user, home, null, 'bulk')
+      const primary = this.#context.log.primary()
+      const item = isTaken ? null : this.#replication.fullItem(user)
+      // The primary may reach a home that this node does not.
+      if (item !== null && primary !== null) await this.#syncThrough(primary.id, [item])
+    }
+    this.#dirty.tried(user)
   }
 
   async #reconcile(): Promise<void> {

@@ -1,0 +1,260 @@
+/** Guests, accounts, log-on, log-off (DESIGN.md section 6). */
+import { describe, expect, test } from 'vitest'
+import { Fault } from '../../node/faults.ts'
+import type { CommandId, MemberId, UserId } from '../../node/ids.ts'
+import { accountId, dayMs, guestId, isGuest } from '../../node/ids.ts'
+import { Events } from '../../node/replica/events.ts'
+import { OrderWorld } from '../support/order-world.ts'
+
+const password = 'correct horse'
+
+describe('guests', () => {
+  test('get an id and a home', async () => {
+    const world = new OrderWorld(2)
+    const { user, assignment } = await world.run(world.home().users.createGuest())
+    expect(user.kind).toBe('guest')
+    expect(isGuest(user.id)).toBe(true)
+    expect(assignment.home.node).toBe('n1')
+  })
+
+  test('the id is drawn until a member of its set is alive, at most so often', async () => {
+    const world = new OrderWorld(3)
+    const [, second, third] = world.homes.map(({ id }) => id) as [MemberId, MemberId, MemberId]
+    world.dead.add(second)
+    let draws = 0
+    world.setOf = () => {
+      draws += 1
+      return draws < 10 ? [second] : [third]
+    }
+    await world.run(world.home().users.createGuest())
+    expect(draws).toBeGreaterThanOrEqual(10)
+    draws = 0
+    world.homeFault = new Fault('no-home', 'nobody')
+    world.dead.add(third)
+    await expect(world.run(world.home().users.createGuest())).rejects.toMatchObject({ code: 'no-home' })
+    expect(draws).toBeLessThan(200)
+  })
+
+  test('older ones than the limit have expired; accounts never do', () => {
+    const world = new OrderWorld()
+    const { users, clock } = world.home()
+    const bornDaysAgo = (days: number): UserId =>
+      guestId(clock.wallMs() - days * dayMs, world.random.bytes(12))
+    expect([0, 30, 31, 400].map((days) => users.isExpired(bornDaysAgo(days)))).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ])
+    expect(users.isExpired(accountId(world.random.bytes(16)))).toBe(false)
+  })
+})
+
+describe('accounts', () => {
+  test('one per address, whatever its spelling; log-on at another node', async () => {
+    const world = new OrderWorld(2)
+    const [one, two] = [world.home(1).users, world.home(2).users]
+    const { user } = await world.run(one.register({ email: ' Ada@Example.test ', password, name: ' Ada ' }))
+    expect(user).toEqual({ id: user.id, kind: 'account', email: 'ada@example.test', name: 'Ada' })
+    await expect(
+      world.run(two.register({ email: 'ADA@example.TEST', password: 'another one' })),
+    ).rejects.toMatchObject({ code: 'email-taken' })
+    const again = await world.run(two.logOn({ email: 'ada@EXAMPLE.test', password }))
+    expect(again.user).toEqual(user)
+    expect((await world.run(two.describe(user.id))).user).toEqual(user)
+  })
+
+  test('decomposed and composed letters are one address', async () => {
+    const world = new OrderWorld()
+    const { users } = world.home()
+    await world.run(users.register({ email: 'rene\u0301@example.test', password }))
+    await expect(
+      world.run(users.register({ email: 'ren\u00e9@example.test', password })),
+    ).rejects.toMatchObject({ code: 'email-taken' })
+  })
+
+  test('a retry with the same id gets the same account', async () => {
+    const world = new OrderWorld()
+    const { users } = world.home()
+    const input = { email: 'ada@example.test', password, id: 'account:1' as CommandId }
+    const first = await world.run(users.register(input))
+    expect((await world.run(users.register(input))).user).toEqual(first.user)
+  })
+
+  test('what no log entry may hold never gets there', async () => {
+    const world = new OrderWorld()
+    const { users } = world.home()
+    for (const email of ['x', `${'x'.repeat(260)}@example.test`]) {
+      await expect(world.run(users.register({ email, password }))).rejects.toMatchObject({
+        code: 'invalid-request',
+      })
+    }
+    expect(world.log.applied).toEqual([])
+  })
+
+  test('a wrong address can’t be told from a wrong password', async () => {
+    const world = new OrderWorld()
+    const { users } = world.home()
+    await world.run(users.register({ email: 'ada@example.test', password }))
+    const failing = async (email: string, given: string): Promise<unknown> => {
+      const before = world.verified.length
+      const error: unknown = await world
+        .run(users.logOn({ email, password: given }))
+        .catch((one: unknown) => one)
+      // The same work is done in either case.
+      expect(world.verified.length).toBe(before + 1)
+      return error
+    }
+    const wrongPassword = await failing('ada@example.test', 'wrong')
+    const wrongAddress = await failing('bob@example.test', password)
+    const overlong = await failing(`${'x'.repeat(300)}@example.test`, password)
+    expect(wrongPassword).toMatchObject({ code: 'unauthorized' })
+    expect(wrongAddress).toEqual(wrongPassword)
+    expect(overlong).toEqual(wrongPassword)
+  })
+
+  test('without a voter: no log-on; a known account is described by its token', async () => {
+    const world = new OrderWorld()
+    const { users } = world.home()
+    const { user } = await world.run(users.register({ email: 'ada@example.test', password }))
+    world.log.isDown = true
+    await expect(world.run(users.logOn({ email: 'ada@example.test', password }))).rejects.toMatchObject({
+      code: 'no-primary',
+    })
+    expect((await world.run(users.describe(user.id))).user).toEqual({ id: user.id, kind: 'account' })
+  })
+
+  test('an account that is gone', async () => {
+    const world = new OrderWorld()
+    const user = accountId(world.random.bytes(16))
+    await expect(world.run(world.home().users.describe(user))).rejects.toMatchObject({ code: 'unauthorized' })
+  })
+})
+
+describe('a guest’s cart', () => {
+  test('goes to the account, at registration and at log-on; an expired one does not', async () => {
+    const world = new OrderWorld()
+    const { users, carts, clock } = world.home()
+    const [first, second] = [world.guest(), world.guest()]
+    const old = guestId(clock.wallMs() - 31 * dayMs, world.random.bytes(12))
+    const { user } = await world.run(users.register({ email: 'ada@example.test', password, guest: first }))
+    await world.run(users.logOn({ email: 'ada@example.test', password, guest: second }))
+    await world.run(users.logOn({ email: 'ada@example.test', password, guest: old }))
+    expect(carts.absorbs).toEqual([
+      { guest: first, account: user.id },
+      { guest: second, account: user.id },
+    ])
+  })
+
+  test('whose home is away is merged later; the log-on succeeds', async () => {
+    const world = new OrderWorld()
+    const { users, carts } = world.home()
+    carts.absorbFault = new Fault('no-home', 'away')
+    const guest = world.guest()
+    const { user } = await world.run(users.register({ email: 'ada@example.test', password, guest }))
+    await world.scheduler.runFor(20_000)
+    expect(carts.absorbs).toEqual([])
+    carts.absorbFault = null
+    expect(await world.until(() => carts.absorbs.length > 0)).toBe(true)
+    await world.scheduler.runFor(60_000)
+    expect(carts.absorbs).toEqual([{ guest, account: user.id }])
+  })
+})
+
+describe('log-off', () => {
+  test('is known here at once, after a restart, and told to others', () => {
+    const world = new OrderWorld(2)
+    const [one, two] = [world.home(1), world.home(2)]
+    const expiresAtMs = one.clock.wallMs() + dayMs
+    one.users.revoke('token', expiresAtMs)
+    one.users.revoke('token', expiresAtMs)
+    expect(one.published).toEqual([{ tokens: [{ id: 'token', expiresAtMs }] }])
+    expect(two.users.isRevoked('token')).toBe(false)
+    expect(two.users.heardRevocations(one.published[0]!)).toBe('accept')
+    // Passed on although it is known: it may be meant for somebody who was away.
+    expect(two.users.heardRevocations(one.published[0]!)).toBe('accept')
+    for (const home of world.homes) expect(home.crash().start().users.isRevoked('token')).toBe(true)
+    expect(one.users.isRevoked('other')).toBe(false)
+  })
+
+  test('a peer that connects is told everything that is of use, once for many peers', async () => {
+    const world = new OrderWorld()
+    const home = world.home()
+    for (let number = 0; number < 1_500; number += 1)
+      home.stores.local.revoke(`token-${number}`, home.clock.wallMs() + dayMs)
+    home.stores.local.revoke('expired', home.clock.wallMs() - 1)
+    home.users.peerConnected()
+    home.users.peerConnected()
+    await world.scheduler.runFor(5_000)
+    expect(home.published.map(({ tokens }) => tokens.length)).toEqual([1_000, 500])
+    expect(new Set(home.published.flatMap(({ tokens }) => tokens.map(({ id }) => id))).size).toBe(1_500)
+  })
+
+  test('nonsense is neither kept nor passed on, and the number kept is bounded', () => {
+    const world = new OrderWorld()
+    const { users, clock } = world.home()
+    const laterMs = clock.wallMs() + dayMs
+    expect(users.heardRevocations({ tokens: [] })).toBe('ignore')
+    expect(users.heardRevocations({ tokens: [{ id: 'a', expiresAtMs: clock.wallMs() - 1 }] })).toBe('ignore')
+    expect(users.heardRevocations({ tokens: [{ id: 'b', expiresAtMs: 1e300 }] })).toBe('ignore')
+    expect(users.heardRevocations({ tokens: [{ id: '', expiresAtMs: laterMs }] })).toBe('reject')
+    expect(users.isRevoked('b')).toBe(false)
+    for (let batch = 0; batch < 25; batch += 1) {
+      const tokens = Array.from({ length: 1_000 }, (_, number) => ({
+        id: `t-${batch}-${number}`,
+        expiresAtMs: laterMs,
+      }))
+      users.heardRevocations({ tokens })
+    }
+    expect(users.isRevoked('t-19-999')).toBe(true)
+    expect(users.isRevoked('t-24-0')).toBe(false)
+    // The own shoppers' log-offs always count.
+    users.revoke('own', laterMs)
+    expect(users.isRevoked('own')).toBe(true)
+  })
+
+  test('what has expired leaves the disk', async () => {
+    const world = new OrderWorld()
+    const home = world.home()
+    home.users.revoke('token', home.clock.wallMs() + 1_000)
+    await world.scheduler.runFor(1_300_000)
+    expect(home.users.isRevoked('token')).toBe(false)
+  })
+})
+
+describe('events', () => {
+  test('reach who listens for the user, until they stop listening', () => {
+    const world = new OrderWorld()
+    const [ada, bob] = [world.guest(), world.guest()]
+    const events = new Events()
+    const heard: string[] = []
+    const listener = (): void => void heard.push('ada')
+    const stops = [events.onUser(ada, listener), events.onUser(ada, listener)]
+    events.onUser(bob, () => heard.push('bob'))
+    const event = { kind: 'order', data: { id: 'o' } } as never
+    events.user(ada, event)
+    expect(heard).toEqual(['ada', 'ada'])
+    for (const stop of [...stops, ...stops]) stop()
+    expect(events.hasListener(ada)).toBe(false)
+    events.user(ada, event)
+    events.stop()
+    events.user(bob, event)
+    expect(heard).toEqual(['ada', 'ada'])
+  })
+
+  test('a listener that fails does not keep others from hearing; the bug comes out', () => {
+    const events = new Events()
+    const heard: string[] = []
+    events.onCluster(() => {
+      throw new Error('a bug')
+    })
+    const stop = events.onCluster(({ kind }) => heard.push(kind))
+    const event = { kind: 'catalog', data: { version: 1, digest: '' } } as const
+    expect(() => events.cluster(event)).toThrow('a bug')
+    expect(heard).toEqual(['catalog'])
+    stop()
+    events.stop()
+    events.cluster(event)
+    expect(heard).toEqual(['catalog'])
+  })
+})

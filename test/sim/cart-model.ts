@@ -112,12 +112,13 @@ export class CartModel {
 
   /** Takes over the entries of a guest: they are there for sure when everything has settled. */
   absorb(guest: CartModel): void {
+    const elsewhere = (stamp: Stamp | null): Stamp | null =>
+      stamp === null
+        ? null
+        : { epoch: Number.POSITIVE_INFINITY, node: stamp.node, atMs: stamp.atMs, strong: false }
     for (const entry of guest.entries) {
-      if (entry.stamp !== null) entry.stamp = { ...entry.stamp, strong: false }
-      entry.endings = entry.endings.map((ending) => ({
-        ...ending,
-        stamp: ending.stamp === null ? null : { ...ending.stamp, strong: false },
-      }))
+      entry.stamp = elsewhere(entry.stamp)
+      entry.endings = entry.endings.map((ending) => ({ ...ending, stamp: elsewhere(ending.stamp) }))
       this.entries.push(entry)
     }
   }

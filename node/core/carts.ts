@@ -43,7 +43,7 @@ export function isExpiredGuest(user: UserId, wallMs: number, guestCartDays: numb
  * Why a node looks after a cart that it holds, if it does.
  * - `home`, `keeper`: brings it to the whole set, through the primary.
  * - `foreign`: is not in the set (it was primary, or left the set): hands it over, then forgets it.
- * - `bystander`: somebody else looks after it.
+ * - `bystander`: somebody else looks after it; only makes sure that home has what it has.
  */
 export type CartRole = 'home' | 'keeper' | 'foreign' | 'bystander'
 

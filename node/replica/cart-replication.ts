@@ -193,7 +193,11 @@ export class Replication {
           user,
           (cart) => {
             const result = cart.document.merge(bytes)
-            if (cart.document.contentHash() === item.hash) cart.delivered[from] = item.hash
+            if (cart.document.contentHash() === item.hash) {
+              cart.delivered[from] = item.hash
+              // What came through the primary came from home, unless a keeper sent it, which then tells home itself.
+              if (item.record !== null) cart.delivered[item.record.home] = item.hash
+            }
             return result
           },
           { held },
@@ -201,6 +205,7 @@ export class Replication {
       ])
       if (merge.kind === 'need-full') return { user, member: selfId, hash: before, needFull: true }
       if (changed) this.#hooks.merged(user, merge.additions)
+      else this.#hooks.delivered(user)
       return { user, member: selfId, hash: after, needFull: false }
     } catch (error) {
       if (isFault(error)) {

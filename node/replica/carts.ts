@@ -69,7 +69,7 @@ export class CartService implements Carts, CartsView {
     this.#shelf = new CartShelf(context, homes.commit)
     this.#views = new CartViews(context, homes)
     const keeper = new Keeper(context, homes)
-    this.#dirty = new DirtyCarts(context, homes, this.#shelf, keeper)
+    this.#dirty = new DirtyCarts(context, homes, this.#shelf, keeper, (cart) => this.#guests.lookedAt(cart))
     this.#replication = new Replication(context, homes, this.#shelf, {
       merged: (user, additions) => this.#mergedFromPeer(user, additions),
       differs: (user, member) => this.#sync.differs(user, member),
@@ -87,7 +87,11 @@ export class CartService implements Carts, CartsView {
       reportUndecided: (user) => this.#reportUndecided(user),
     })
     this.#sold = new SoldNotices(context, this)
-    this.#guests = new Guests(context, homes, this.#shelf, this, (user) => this.#served.open(user))
+    this.#guests = new Guests(context, homes, this.#shelf, keeper, {
+      mutate: (user, work) => this.mutate(user, work),
+      open: (user) => this.#served.open(user),
+      changedHere: (user) => this.#changedHere(user),
+    })
     homes.attach({
       open: (user) => this.#served.open(user),
       close: (user) => this.#closed(user),
@@ -122,7 +126,13 @@ export class CartService implements Carts, CartsView {
 
   /** Carts on the own disk, and of those that this node looks after: not everywhere yet, on too few disks. */
   counts(): { held: number; undelivered: number; underReplicated: number } {
-    return { held: this.#context.stores.local.cartCount(), ...this.#dirty.counts() }
+    const { undelivered, underReplicated } = this.#dirty.counts()
+    return {
+      held: this.#context.stores.local.cartCount(),
+      // Also what another member has and this one is about to fetch, and what has not followed a guest to its account.
+      undelivered: undelivered + this.#sync.differing + this.#guests.waiting,
+      underReplicated,
+    }
   }
 
   /** Called after each change of a cart at its home. */
@@ -159,14 +169,18 @@ export class CartService implements Carts, CartsView {
   #homeViewNow(user: UserId, isShown: boolean): CartView {
     const merged = [...(this.#merged.peek(user) ?? [])].map(([sku, quantity]) => ({ sku, quantity }))
     if (isShown) this.#merged.delete(user)
-    const complete = this.#served.isComplete(user)
-    return this.#views.build(user, this.peek(user), { complete, merged })
+    return this.#views.build(user, this.peek(user), { complete: this.#isComplete(user), merged })
   }
 
   localView(user: UserId): CartView | null {
     const document = this.peek(user)
-    const complete = this.#served.isComplete(user)
-    return document === null ? null : this.#views.build(user, document, { complete, merged: [] })
+    if (document === null) return null
+    return this.#views.build(user, document, { complete: this.#isComplete(user), merged: [] })
+  }
+
+  /** Nothing acknowledged is missing, and no guest's cart is on its way to this one. */
+  #isComplete(user: UserId): boolean {
+    return this.#served.isComplete(user) && !this.#guests.isAwaited(user)
   }
 
   async homeView(user: UserId): Promise<CartView> {
@@ -229,7 +243,7 @@ export class CartService implements Carts, CartsView {
       user,
       ({ document, writer }) => {
         if (!this.#homes.isHome(user)) throw notHome()
-        return work(document, { complete: this.#served.isComplete(user), writer })
+        return work(document, { complete: this.#isComplete(user), writer })
       },
       { held: 'set', mayRebase: true },
     )
@@ -258,7 +272,6 @@ export class CartService implements Carts, CartsView {
     this.#dirty.hurry(user)
     const document = this.peek(user)
     if (document === null || !this.#homes.isHome(user)) return
-    this.#guests.changed(user, document)
     for (const listener of this.#cartListeners) listener(user, () => this.#homeViewNow(user, false))
   }
 
@@ -323,7 +336,6 @@ export class CartService implements Carts, CartsView {
     const cart = this.#shelf.get(user)
     if (cart === null) return
     this.#reportUndecided(user)
-    this.#guests.changed(user, cart.document)
     // Also when everybody has this content: the record travels with it, and ends another home that has not heard of it.
     this.#pushSoon(user, { delta: null, before: cart.hash, after: cart.hash })
   }

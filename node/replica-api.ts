@@ -193,7 +193,8 @@ export interface Carts {
 export interface Orders {
   /** At the home. Fault `key-reused` for another body under the same key; `no-home`/`no-primary` as API.md says. */
   place(user: UserId, request: OrderRequest): Promise<OrderAnswer>
-  get(id: OrderId): Promise<OrderRecord>
+  /** Fault `not-found`. With `user` an order that waits for its decision is found too, at that user's home. */
+  get(id: OrderId, user?: UserId): Promise<OrderRecord>
   list(query: { user?: UserId; status?: OrderStatus; limit: number; cursor?: string }): Promise<{
     items: OrderRecord[]
     next: string | null

@@ -169,7 +169,12 @@ export class Host {
   async stop(): Promise<void> {
     const life = this.life
     if (life === null) return
-    await life.replica.stop()
+    try {
+      await life.replica.stop()
+    } catch (error) {
+      // Killed in the middle of it: then there is nobody to say anything.
+      if (life.alive) this.#options.events.failed(error)
+    }
     if (this.life === life) this.kill()
   }
 

@@ -199,17 +199,17 @@ export class Shopper {
     }
   }
 
-  /** Everything has settled: the model must agree without any doubt about who knows what. */
-  checkSettled(cart: CartView): void {
-    const { cluster } = this.#options
+  /** Everything has settled: the model must agree without any doubt about who knows what. Says where it does not. */
+  settledProblems(cart: CartView): string[] {
     const shown = new Map(cart.items.map(({ sku, quantity }) => [sku, quantity]))
-    for (const sku of new Set([...this.model.skus(), ...shown.keys()])) {
+    const skus = new Set([...this.model.skus(), ...shown.keys()])
+    return [...skus].flatMap((sku) => {
       const quantity = shown.get(sku) ?? 0
       const { least, most } = this.model.bounds(sku, null)
       const where = `in the end ${this.name} has ${quantity} of ${sku}`
-      if (quantity < least) cluster.violation(`P5: ${where}, at least ${least} were acknowledged`)
-      if (quantity > most) cluster.violation(`P6: ${where}, at most ${most} can be there`)
-    }
+      if (quantity < least) return [`P5: ${where}, at least ${least} were acknowledged`]
+      return quantity > most ? [`P6: ${where}, at most ${most} can be there`] : []
+    })
   }
 
   // ---------------------------------------------------------------- orders

@@ -15,8 +15,8 @@ const bootLimitMs = 30_000
 /** Elections, redials (up to 12 s), catching up and delivery: by then a healed cluster has settled. */
 const settleLimitMs = 60_000
 const lastOrderLimitMs = 30_000
-/** A cart that was taken over from too few is asked for again in the background. */
-const completeLooks = 10
+/** A cart that was taken over from too few is asked for again, and a guest's follows to the account, in the background. */
+const completeLooks = 15
 const completeLookMs = 1_000
 /** Between two looks at whether everything has settled, which read databases. */
 const settledLookMs = 200
@@ -133,7 +133,7 @@ class World {
       }
       if (!seen.cart.complete)
         this.cluster.violation(`progress: the cart of ${shopper.name} stays incomplete`)
-      shopper.checkSettled(seen.cart)
+      for (const problem of shopper.settledProblems(seen.cart)) this.cluster.violation(problem)
       checkConservation(this.cluster, shopper, seen.cart.items)
     }
   }
@@ -141,7 +141,8 @@ class World {
   async #lookUntilComplete(shopper: Shopper): ReturnType<Shopper['look']> {
     for (let look = 1; ; look += 1) {
       const seen = await shopper.look()
-      if (seen?.cart.complete === true || look >= completeLooks) return seen
+      const isGood = seen?.cart.complete === true && shopper.settledProblems(seen.cart).length === 0
+      if (isGood || look >= completeLooks) return seen
       await this.cluster.sleep(completeLookMs)
     }
   }

@@ -203,6 +203,57 @@ describe('guests', () => {
     expect(await world.until(() => home.carts.localView(account)?.total === 3_250, 20_000)).toBe(true)
   })
 
+  test('a log-on while nobody of the guest’s set can be reached is made up for, though its node dies', async () => {
+    world = new CartWorld(6, { settings: { serverSetSize: 2 } })
+    const guest = world.guestOf('n1', 'n2')
+    await world.add(guest, world.node('n1'), 2)
+    await world.until(settled)
+    let account = accountId(world.random.bytes(16))
+    while (setOf(account).some((name) => ['n1', 'n2', 'n5'].includes(name)))
+      account = accountId(world.random.bytes(16))
+    await world.add(account, world.node('n3'), 1)
+    for (const name of ['n1', 'n2']) world.node(name).crash()
+    const merging = world.run(world.node('n5').carts.absorbGuest(guest, account))
+    await expect(merging).rejects.toMatchObject({ code: 'no-home' })
+    const { node: home } = await world.follow(account, world.node('n6'))
+    // The account's home knows that something is missing.
+    expect((await world.run(home.carts.view(account))).complete).toBe(false)
+    for (const node of [world.node('n5'), home]) node.crash()
+    for (const node of world.nodes) if (!node.isUp) node.start()
+    expect(
+      await world.until(
+        () => world.nodes.some((node) => node.carts.localView(account)?.total === 3_000),
+        60_000,
+      ),
+    ).toBe(true)
+    const { node: next } = await world.follow(account, world.node('n6'))
+    expect(await world.run(next.carts.view(account))).toMatchObject({ total: 3_000, complete: true })
+    expect(await world.until(() => settled() && holders(guest).length === 2, 60_000)).toBe(true)
+  })
+
+  test('what an older home of the guest held alone follows as well', async () => {
+    world = new CartWorld(3)
+    const guest = world.guest()
+    const { node: first } = await world.add(guest, world.node('n1'))
+    await world.until(settled)
+    const others = world.nodes.filter((node) => node !== first)
+    for (const other of others) other.crash()
+    await world.add(guest, first)
+    first.crash()
+    for (const other of others) other.start()
+    const account = accountId(world.random.bytes(16))
+    const at = others[0] as CartNode
+    await world.run(at.carts.absorbGuest(guest, account))
+    first.start()
+    const total = (): number => {
+      const views = world.nodes.flatMap((node) =>
+        node.homes.isHome(account) ? [node.carts.localView(account)] : [],
+      )
+      return Math.max(...views.map((view) => view?.total ?? 0))
+    }
+    expect(await world.until(() => total() === 2_000, 60_000)).toBe(true)
+  })
+
   test('carts of expired guests leave the disk', async () => {
     world = new CartWorld(3)
     const guest = world.guest()

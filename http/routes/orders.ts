@@ -55,7 +55,7 @@ export async function acceptedOrder(shop: Shop, user: UserId, answer: OrderAnswe
 
 /** Fault `not-found` when the order is not this user's: who guesses ids learns nothing. */
 export async function orderOf(shop: Shop, user: UserId | null, id: OrderRecord['id']): Promise<OrderRecord> {
-  const order = await shop.replica.orders.get(id)
+  const order = await shop.replica.orders.get(id, user ?? undefined)
   if (user !== null && order.user !== user) throw new Fault('not-found', 'there is no such order')
   return order
 }

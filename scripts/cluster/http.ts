@@ -14,6 +14,8 @@ const changeRetryMs = 60_000
 export type ClusterView = {
   readonly term: number
   readonly primary: string | null
+  /** Catalog version of the node that was asked. */
+  readonly catalogVersion: number
   readonly members: readonly { readonly node: string; readonly eligible: boolean; readonly voter: boolean }[]
 }
 
@@ -66,7 +68,13 @@ export function parseView(raw: unknown): ClusterView | null {
     eligible: member['eligible'] === true,
     voter: member['voter'] === true,
   }))
-  return { term: raw['term'], primary: typeof primary === 'string' ? primary : null, members }
+  const version = isObject(raw['catalog']) ? raw['catalog']['version'] : 0
+  return {
+    term: raw['term'],
+    primary: typeof primary === 'string' ? primary : null,
+    catalogVersion: typeof version === 'number' ? version : 0,
+    members,
+  }
 }
 
 function isObject(value: unknown): value is { readonly [name: string]: unknown } {

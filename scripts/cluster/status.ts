@@ -66,7 +66,7 @@ function roleOf(status: ClusterStatus, name: string): Role {
   return member.voter ? 'voter' : 'member'
 }
 
-/** Exactly what issue 2 promises to programs. */
+/** Exactly what the README promises to programs. */
 export function statusJson(directory: string, status: ClusterStatus): string {
   return JSON.stringify({
     nodes: status.nodes.map(({ place, pid, state }) => ({ node: place.name, url: place.url, pid, state })),

@@ -16,7 +16,7 @@ import {
   type NodePlace,
 } from './directory.ts'
 import { Failure, progress } from './failure.ts'
-import { importCsv } from './http.ts'
+import { clusterView, importCsv } from './http.ts'
 import { withLock } from './lock.ts'
 import type { Options } from './options.ts'
 import { checkPorts } from './ports.ts'
@@ -38,7 +38,19 @@ export async function up(options: Options, count: number): Promise<void> {
   const places = placesOf(directory, record)
   await Promise.all(places.map((place) => waitReady(place, readyWaitUpMs)))
   await waitVoters(directory, record)
-  if (record.sample === 'wanted') await withLock(directory, () => loadSample(directory))
+  if (record.sample !== 'wanted') return
+  await withLock(directory, () => loadSample(directory))
+  await waitSameCatalog(places)
+}
+
+/** Everybody has what was imported, so that the table that follows shows nobody still catching up. */
+async function waitSameCatalog(places: readonly NodePlace[]): Promise<void> {
+  await poll(async () => {
+    const views = await Promise.all(places.map(clusterView))
+    const versions = new Set(views.map((view) => view?.catalogVersion ?? -1))
+    return versions.size === 1 && !versions.has(-1) ? true : null
+  }, readyWaitUpMs)
+  await Promise.all(places.map((place) => waitReady(place, readyWaitUpMs)))
 }
 
 async function startAll(directory: string, options: Options, count: number): Promise<ClusterRecord> {

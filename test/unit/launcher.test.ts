@@ -233,7 +233,12 @@ describe('the state of a process', () => {
 })
 
 describe('the status', () => {
-  const view = (term: number, primary: string | null): ClusterView => ({ term, primary, members: [] })
+  const view = (term: number, primary: string | null): ClusterView => ({
+    term,
+    primary,
+    catalogVersion: 0,
+    members: [],
+  })
   const node = (index: number, state: StateWord, seen: ClusterView | null): NodeStatus => ({
     place: placeOf(directory, fresh, index),
     pid: 1,
@@ -275,7 +280,9 @@ describe('the status', () => {
     for (const raw of [null, 1, [], {}, { term: '1', members: [] }, { term: 1 }])
       expect(parseView(raw)).toBeNull()
     const member = { node: 'n1', eligible: true, voter: true, url: 'u' }
-    expect(parseView({ term: 2, primary: { node: 'n1' }, members: [member, 7] })).toEqual({
+    const catalog = { version: 7, digest: '00' }
+    expect(parseView({ term: 2, primary: { node: 'n1' }, catalog, members: [member, 7] })).toEqual({
+      catalogVersion: 7,
       term: 2,
       primary: 'n1',
       members: [{ node: 'n1', eligible: true, voter: true }],

@@ -220,12 +220,12 @@ describe('guests', () => {
     expect((await world.run(home.carts.view(account))).complete).toBe(false)
     for (const node of [world.node('n5'), home]) node.crash()
     for (const node of world.nodes) if (!node.isUp) node.start()
-    expect(
-      await world.until(
-        () => world.nodes.some((node) => node.carts.localView(account)?.total === 3_000),
-        60_000,
-      ),
-    ).toBe(true)
+    const hasArrived = (): boolean =>
+      world.nodes.some((node) => {
+        const view = node.homes.isHome(account) ? node.carts.localView(account) : null
+        return view?.total === 3_000 && view.complete
+      })
+    expect(await world.until(hasArrived, 60_000)).toBe(true)
     const { node: next } = await world.follow(account, world.node('n6'))
     expect(await world.run(next.carts.view(account))).toMatchObject({ total: 3_000, complete: true })
     expect(await world.until(() => settled() && holders(guest).length === 2, 60_000)).toBe(true)

@@ -1,7 +1,7 @@
 /** What every route is given, and how a route becomes part of the app and of the OpenAPI document. */
 import type { OpenAPIHono, RouteConfig, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { Fault } from '../node/faults.ts'
+import { Fault, isFault } from '../node/faults.ts'
 import type { FaultCode } from '../node/faults.ts'
 import type { Logger, Replica } from '../node/replica-api.ts'
 import type { Answers } from './answers.ts'
@@ -67,8 +67,7 @@ function counted(shop: Shop, endpoint: Endpoint, handler: Handler): Handler {
   }
 }
 
-/** Longest number of a catalog version that is read; more digits are no safe integer. */
-const versionPattern = /^\d{1,15}$/
+const versionPattern = /^\d+$/
 
 /** DESIGN.md section 4: a client may ask for the version that it saw. Stays synchronous when the node has it. */
 export function atVersion(shop: Shop, handler: Handler): Handler {
@@ -87,14 +86,25 @@ async function waited(
   version: number,
   go: () => Response | Promise<Response>,
 ): Promise<Response> {
-  if (await shop.replica.catalog.waitForVersion(version)) return await go()
+  if (await reaches(shop, version)) return await go()
   throw new Fault(
     'behind',
-    `this node is at catalog version ${shop.replica.catalog.version()}, not ${version} yet`,
+    `this node is at catalog version ${shop.replica.catalog.version()}, not at the one asked for`,
     {
       catalogVersion: shop.replica.catalog.version(),
     },
   )
+}
+
+/** Versions that nobody can have seen are refused at once, as API.md says of all that this node has not: `behind`. */
+async function reaches(shop: Shop, version: number): Promise<boolean> {
+  if (!Number.isSafeInteger(version)) return false
+  try {
+    return await shop.replica.catalog.waitForVersion(version)
+  } catch (error) {
+    if (isFault(error) && error.code === 'invalid-request') return false
+    throw error
+  }
 }
 
 type NodeEnvironment = {

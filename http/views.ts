@@ -1,4 +1,5 @@
 /** From the replica's records to the documents of API.md: money gets its currency, internals stay inside. */
+import { z } from 'zod'
 import type { Money, OrderRecord } from '../node/commands.ts'
 import type { Assignment, CartView, UserInfo } from '../node/replica-api.ts'
 
@@ -62,6 +63,18 @@ export function changesOf(order: OrderRecord): object[] {
     old: money(change.old, order.currency),
     new: change.new === null ? null : money(change.new, order.currency),
   }))
+}
+
+const refusedChanges = z.array(
+  z.object({ sku: z.string(), old: z.number().nullable(), new: z.number().nullable() }),
+)
+
+/** `changes` of a cart change that was refused: amounts get their currency here too. */
+export function changesOfRefusal(raw: unknown, sku: string, currency: string): object[] {
+  const parsed = refusedChanges.safeParse(raw)
+  const changes = parsed.success ? parsed.data : [{ sku, old: null, new: null }]
+  const moneyOf = (amount: number | null): Money | null => (amount === null ? null : money(amount, currency))
+  return changes.map((change) => ({ sku: change.sku, old: moneyOf(change.old), new: moneyOf(change.new) }))
 }
 
 export function sessionDocumentOf(token: string, user: UserInfo, assignment: Assignment): object {

@@ -13,7 +13,7 @@ import { jsonSizeBytesMax } from '../limits.ts'
 import { addItemBody, setItemBody } from '../schemas.ts'
 import type { Endpoint, Shop } from '../shop.ts'
 import { define } from '../shop.ts'
-import { cartDocumentOf } from '../views.ts'
+import { cartDocumentOf, changesOfRefusal } from '../views.ts'
 
 const problems = ['not-home', 'no-home', 'key-reused', 'overloaded', 'disk-full'] as const
 const keyHeader = z.object({ 'Idempotency-Key': z.string().min(1).max(200).optional() })
@@ -29,9 +29,8 @@ export async function changeCart(
   try {
     return await shop.replica.carts.change(visitor.shopper.claims.user, change, key)
   } catch (error) {
-    if (!isFault(error) || error.code !== 'not-for-sale' || 'changes' in error.data || !('sku' in change))
-      throw error
-    const changes = [{ sku: change.sku, old: null, new: null }]
+    if (!isFault(error) || error.code !== 'not-for-sale' || !('sku' in change)) throw error
+    const changes = changesOfRefusal(error.data['changes'], change.sku, shop.replica.catalog.currency())
     throw new Fault(error.code, error.message, { ...error.data, changes }, { cause: error })
   }
 }

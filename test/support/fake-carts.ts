@@ -91,7 +91,10 @@ export class FakeCarts {
     if (change.kind === 'remove') return void cart.delete(change.sku)
     const found = this.#world.product(change.sku)
     if (found === null) throw new Fault('not-found', 'there is no such SKU')
-    if (found.product.status !== 'active') throw new Fault('not-for-sale', 'this is not for sale')
+    if (found.product.status !== 'active') {
+      const changes = [{ sku: change.sku, old: found.variant.price.amount, new: null }]
+      throw new Fault('not-for-sale', 'this is not for sale', { changes })
+    }
     const before = change.kind === 'add' ? (cart.get(change.sku) ?? 0) : 0
     cart.set(change.sku, before + change.quantity)
   }

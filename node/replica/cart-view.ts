@@ -1,10 +1,12 @@
 /** What a cart looks like to its shopper: lines with this node's catalog, total, hash (API.md, "cart"). No I/O of its own. */
 import type { CartContents, CartDocument, CartLine } from '../../crdt/cart.ts'
 import { cartHash } from '../core/carts.ts'
+import type { HashedLine } from '../core/carts.ts'
 import type { Sku, UserId } from '../ids.ts'
 import type { CartItemView, CartView, NodeAddress } from '../replica-api.ts'
 import type { Context } from './context.ts'
 import type { Homes } from './homes.ts'
+import { ShownCarts } from './shown-carts.ts'
 
 /** What shops call the only variant of a product; it says nothing to a shopper. */
 const singleVariantTitle = 'Default Title'
@@ -14,10 +16,16 @@ const noContents: CartContents = { lines: [], ordering: [] }
 export class CartViews {
   readonly #context: Context
   readonly #homes: Homes
+  readonly #shown = new ShownCarts()
 
   constructor(context: Context, homes: Homes) {
     this.#context = context
     this.#homes = homes
+  }
+
+  /** The lines of a cart that was shown here with this hash, if they are remembered. */
+  shown(hash: string): readonly HashedLine[] | null {
+    return this.#shown.find(hash)
   }
 
   build(
@@ -29,12 +37,14 @@ export class CartViews {
     const contents = document?.contents() ?? noContents
     const items = contents.lines.map((line) => this.#item(line))
     const currency = shop.read.currency() ?? this.#context.settings.currency
+    const hash = cartHash(items, currency)
+    this.#shown.remember(hash, items)
     return {
       user,
       items,
       total: items.reduce((total, item) => total + item.lineTotal, 0),
       currency,
-      hash: cartHash(items, currency),
+      hash,
       complete: state.complete,
       ordering: contents.ordering.map(({ order, lines }) => ({
         order,

@@ -6,6 +6,7 @@
 import { requestKey } from '../../crdt/cart.ts'
 import type { CartDocument, CartEdit, CartLine, OrderIntent } from '../../crdt/cart.ts'
 import { checkForSale, disksWith } from '../core/carts.ts'
+import type { HashedLine } from '../core/carts.ts'
 import { Fault } from '../faults.ts'
 import type { LogIndex, MemberId, OrderId, Sku, UserId } from '../ids.ts'
 import type { CartChange, CartChangeResult, Carts, CartView, Route } from '../replica-api.ts'
@@ -164,6 +165,11 @@ export class CartService implements Carts, CartsView {
     await this.#served.open(user)
     if (!this.#homes.isHome(user)) throw notHome()
     return await this.#shelf.exclusively(user, () => this.#homeViewNow(user, true))
+  }
+
+  /** The lines of a cart that was shown here with this hash; null when they are not remembered. */
+  shown(hash: string): readonly HashedLine[] | null {
+    return this.#views.shown(hash)
   }
 
   #homeViewNow(user: UserId, isShown: boolean): CartView {

@@ -8,6 +8,7 @@ import { orderIntentSchema } from '../commands.ts'
 import type { OrderIntent as ProposedIntent, OrderRecord } from '../commands.ts'
 import { instantText } from '../core/apply/outcome.ts'
 import { cartHash } from '../core/carts.ts'
+import type { HashedLine } from '../core/carts.ts'
 import { Fault, InvariantError } from '../faults.ts'
 import type { OrderId, Tag, UserId } from '../ids.ts'
 import type { Tables } from '../ports.ts'
@@ -58,6 +59,8 @@ export type FreezeInput = {
   readonly request: OrderRequest
   readonly complete: boolean
   readonly catalog: Pick<Tables, 'sku' | 'currency' | 'catalog'>
+  /** Lines of the cart that the shopper agreed to, if this node knows them. */
+  readonly shown: readonly HashedLine[] | null
   readonly currency: string
   readonly nowMs: number
 }
@@ -68,11 +71,30 @@ export type Freezing =
   /** Not all of the cart is known here: what differs may only be missing, so nothing can be decided. */
   | { readonly kind: 'incomplete' }
 
+/**
+ * The lines at the prices that the shopper agreed to, when nothing but prices differs from what was shown: the log
+ * decides about prices, and tells old and new ones.
+ */
+function atShownPrices<Line extends HashedLine>(
+  lines: readonly Line[],
+  shown: readonly HashedLine[] | null,
+): Line[] | null {
+  if (shown === null || shown.length !== lines.length) return null
+  const bySku = new Map(shown.map((line) => [line.sku, line]))
+  const agreed: Line[] = []
+  for (const line of lines) {
+    const before = bySku.get(line.sku)
+    if (before?.quantity !== line.quantity) return null
+    agreed.push({ ...line, unitPrice: before.unitPrice })
+  }
+  return agreed
+}
+
 /** Faults: `too-large` for a cart that no order can hold. */
 export function freeze(document: CartDocument, input: FreezeInput): Freezing {
   const { user, id, request, catalog, currency, nowMs } = input
   const { lines, tags, dots } = document.checkout()
-  const priced = lines.map(({ sku, quantity }) => {
+  const current = lines.map(({ sku, quantity }) => {
     const info = catalog.sku(sku)
     const hasVariants = info !== null && info.variantTitle !== '' && info.variantTitle !== singleVariantTitle
     const title = hasVariants ? `${info.title} – ${info.variantTitle}` : (info?.title ?? sku)
@@ -83,6 +105,7 @@ export function freeze(document: CartDocument, input: FreezeInput): Freezing {
       title: title.slice(0, titleLengthMax).toWellFormed(),
     }
   })
+  const priced = atShownPrices(current, input.shown) ?? current
   const seenHash = cartHash(priced, currency)
   const verdict =
     priced.length === 0

@@ -6,6 +6,7 @@
 import type { CartDocument, OrderIntent } from '../../crdt/cart.ts'
 import { orderRecordSchema } from '../commands.ts'
 import type { OrderRecord } from '../commands.ts'
+import type { HashedLine } from '../core/carts.ts'
 import { Fault, assert, isFault } from '../faults.ts'
 import type { CommandId, OrderId, UserId } from '../ids.ts'
 import type { CartView, OrderAnswer, OrderRequest, Orders } from '../replica-api.ts'
@@ -31,8 +32,14 @@ import type { OrderPage } from './order-reads.ts'
 /** Orders whose newest event is remembered, so that one that is heard of twice is told once. */
 const toldOrdersMax = 10_000
 
-/** What orders need of carts: with `view`, a refused shopper is shown the cart as it is now. */
-export type OrderCarts = CartsView & { view(user: UserId): Promise<CartView> }
+/**
+ * What orders need of carts: with `view`, a refused shopper is shown the cart as it is now; `shown` knows the lines
+ * behind a hash that a shopper was shown.
+ */
+export type OrderCarts = CartsView & {
+  view(user: UserId): Promise<CartView>
+  shown(hash: string): readonly HashedLine[] | null
+}
 /** What orders need of homes: with the shared commit, an outbox row is on disk with its cart, never after it. */
 export type OrderHomes = HomesView & { readonly commit: Pick<GroupCommit, 'write'> }
 
@@ -216,6 +223,7 @@ export class OrderService implements Orders {
       request,
       complete,
       catalog: shop.read,
+      shown: this.#carts.shown(request.hash),
       currency: shop.read.currency() ?? this.#context.settings.currency,
       nowMs: this.#context.clock.wallMs(),
     })

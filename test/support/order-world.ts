@@ -19,6 +19,8 @@ import { Counters } from '../../node/replica/counters.ts'
 import { Events } from '../../node/replica/events.ts'
 import { GroupCommit } from '../../node/replica/group-commit.ts'
 import { OrderService } from '../../node/replica/orders.ts'
+import type { OrderCarts } from '../../node/replica/orders.ts'
+import { ShownCarts } from '../../node/replica/shown-carts.ts'
 import { UserService } from '../../node/replica/users.ts'
 import { seededRandom } from '../sim/random.ts'
 import { Scheduler, SimClock } from '../sim/scheduler.ts'
@@ -105,6 +107,9 @@ class FakeHomeCarts implements CartsView {
     settleDocument(this.document(user), order, outcome)
     await this.#store(user)
   }
+
+  readonly shownCarts = new ShownCarts()
+  shown: OrderCarts['shown'] = (hash) => this.shownCarts.find(hash)
 
   view = async (user: UserId): Promise<CartView> => {
     const items = this.document(user)

@@ -1,5 +1,6 @@
 /** Placing orders: one order per key, whatever is repeated, lost or killed on the way (DESIGN.md section 7). */
 import { describe, expect, test } from 'vitest'
+import { cartHash } from '../../node/core/carts.ts'
 import { Fault } from '../../node/faults.ts'
 import type { Sku } from '../../node/ids.ts'
 import { OrderWorld } from '../support/order-world.ts'
@@ -93,6 +94,25 @@ describe('refusals are decisions of the log', () => {
     })
     expect(home.quantities(user)).toEqual({ LAMP: 1 })
     await world.until(() => home.outbox().length === 0)
+  })
+
+  test('price changed at home as well: the hash that was shown stands for the old prices', async () => {
+    const world = new OrderWorld()
+    const home = world.home()
+    const user = world.guest()
+    await home.add(user, 'LAMP')
+    const shown = [{ sku: 'LAMP', quantity: 1, unitPrice: 900 }]
+    const hash = cartHash(shown, 'USD')
+    home.carts.shownCarts.remember(hash, shown)
+    const { order } = await home.place(user, 'key-1', { hash })
+    expect(order).toMatchObject({
+      status: 'refused',
+      reason: 'price-changed',
+      changes: [{ sku: 'LAMP', old: 900, new: 1_000 }],
+    })
+    await home.add(user, 'LAMP')
+    expect((await home.place(user, 'key-2', { hash })).order.reason).toBe('cart-changed')
+    expect((await home.place(user, 'key-3', { hash: await home.hash(user) })).order.status).toBe('placed')
   })
 
   test('an incomplete cart that differs is not decided about', async () => {

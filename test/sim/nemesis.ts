@@ -50,16 +50,17 @@ export class Nemesis {
     }
   }
 
-  /** Everything that was broken is mended: all nodes up, the network calm and whole, nobody draining. */
-  heal(): void {
+  /** Everything that was broken is mended: all nodes up (but one that stays dead), the network calm and whole. */
+  heal(dead: Host | null = null): void {
     this.#over = true
+    dead?.kill()
     const { network, hosts } = this.#cluster
     network.heal()
     network.settings = { ...calmNetwork }
     for (const host of hosts) {
       network.resume(host.id)
       host.life?.disk.killAtWrite(Number.MAX_SAFE_INTEGER, false)
-      host.start()
+      if (host !== dead) host.start()
     }
   }
 

@@ -28,8 +28,14 @@ export function unsettled(cluster: Cluster): string | null {
       return `${host.name} has ${undelivered} undelivered and ${underReplicated} under-replicated carts`
     if (!life.api.cluster.view().settled) return `${host.name} says that it is not settled`
   }
-  if (primaries(lives).length !== 1) return `${primaries(lives).length} nodes are primary`
+  const nobody = withoutPrimary(cluster)
+  if (nobody !== null) return nobody
   return unequalVoters(voters(lives))
+}
+
+export function withoutPrimary(cluster: Cluster): string | null {
+  const count = primaries(cluster.lives()).length
+  return count === 1 ? null : `${count} nodes are primary`
 }
 
 function primaries(lives: readonly Up[]): Up[] {

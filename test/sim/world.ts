@@ -5,7 +5,14 @@ import { Client } from './client.ts'
 import type { Tally } from './client.ts'
 import { Cluster } from './cluster.ts'
 import { Nemesis } from './nemesis.ts'
-import { checkConservation, checkOrders, undecided, unequalCarts, unsettled } from './settled.ts'
+import {
+  checkConservation,
+  checkOrders,
+  undecided,
+  unequalCarts,
+  unsettled,
+  withoutPrimary,
+} from './settled.ts'
 import { Shop } from './shop.ts'
 import { Shopper } from './shopper.ts'
 
@@ -70,7 +77,7 @@ class World {
     const { cluster } = this
     if (!(await cluster.boot(bootLimitMs))) return cluster.violation('progress: the cluster did not come up')
     if (!(await this.#finish(this.shop.open(), bootLimitMs))) return cluster.violation('progress: no catalog')
-    await this.#trouble()
+    if (!(await this.#trouble())) return
     this.nemesis.heal()
     cluster.note('everything is healed')
     if (!(await this.#settles())) return
@@ -88,7 +95,7 @@ class World {
     await this.#lastOrder()
   }
 
-  async #trouble(): Promise<void> {
+  async #trouble(): Promise<boolean> {
     const { cluster } = this
     const untilMs = cluster.nowMs + troubleMs
     const goesOn = (): boolean => cluster.nowMs < untilMs
@@ -97,9 +104,32 @@ class World {
     void Promise.all(running).then(() => (over = true))
     void this.nemesis.haunt(goesOn)
     await cluster.runFor(troubleMs)
-    this.nemesis.heal()
-    if (!(await cluster.until(() => over, settleLimitMs)))
-      cluster.violation('progress: the clients don’t get their last answers')
+    const allEnd = await this.#goesOnWithoutOne()
+    const allAnswered = await cluster.until(() => over, settleLimitMs)
+    if (!allAnswered) cluster.violation('progress: the clients don’t get their last answers')
+    return allEnd && allAnswered
+  }
+
+  /** With one node dead for good, every order that was frozen comes to its end nevertheless (P3, "Keeper"). */
+  async #goesOnWithoutOne(): Promise<boolean> {
+    const { cluster } = this
+    const dead = cluster.random.pick(cluster.hosts)
+    const configs = cluster.lives().map(({ life }) => life.replica.parts.consensus.config.voters.length)
+    // Of two voters, which there are for moments, none may be missing.
+    const withoutOne = Math.min(...configs) >= 3
+    this.nemesis.heal(withoutOne ? dead : null)
+    cluster.note(withoutOne ? `everything is healed but ${dead.name}` : 'everything is healed')
+    let why: string | null = null
+    let dueMs = 0
+    const ended = await cluster.until(() => {
+      if (cluster.nowMs < dueMs) return false
+      dueMs = cluster.nowMs + settledLookMs
+      why = withoutPrimary(cluster) ?? undecided(cluster, this.#users())
+      return why === null
+    }, settleLimitMs)
+    if (!ended)
+      cluster.violation(`P3: without ${dead.name} not all orders end within ${settleLimitMs} ms: ${why}`)
+    return ended
   }
 
   /** Everything equal everywhere, within the bound. */

@@ -95,11 +95,11 @@ function ungatedService(rejections: Rejections, cluster: ClusterId | null): Retu
     emitSelf: false,
     fallbackToFloodsub: false,
     // Everybody is connected to everybody: a small mesh keeps duplicates down (2 instead of 7 at 25 nodes).
-    D: 4,
-    Dlo: 3,
-    Dhi: 6,
+    D: 3,
+    Dlo: 2,
+    Dhi: 5,
     Dout: 1,
-    Dscore: 3,
+    Dscore: 2,
     floodPublish: false,
     // A member that was pruned while it was paused is taken back soon (the default is a minute).
     pruneBackoff: pruneBackoffMs,

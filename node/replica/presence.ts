@@ -9,8 +9,13 @@ import type { MembersView, PresenceInfo, PresenceView } from './context.ts'
 
 /** DESIGN.md section 2: load and liveness travel once a second. */
 const presenceIntervalMs = 1_000
+/**
+ * In a large cluster everybody hears everybody's heartbeat several times over: with 25 members on two cores that alone
+ * kept both busy. So beyond this many members the interval grows with their number, and what each one hears does not.
+ */
+const membersAtFullRate = 10
 /** Missed heartbeats after which a silent member counts as dead: three, so that one lost message is no death. */
-const silentAfterMs = 3_200
+const missedBeatsMax = 3.2
 /** A port that is neither open nor refused is asked again so often. */
 const probeAgainDelayMs = 500
 
@@ -186,14 +191,19 @@ export class Presence implements PresenceView {
     this.announce()
     const nowMs = this.#options.clock.monotonicMs()
     // While this process stood still it could not hear anybody: that is no silence of theirs.
-    const stoodStillMs = Math.max(0, nowMs - this.#beatDueMs - presenceIntervalMs)
-    this.#beatDueMs = nowMs + presenceIntervalMs
+    const intervalMs = this.#intervalMs()
+    const stoodStillMs = Math.max(0, nowMs - this.#beatDueMs - intervalMs)
+    this.#beatDueMs = nowMs + intervalMs
     for (const [id, seen] of this.#seen) {
       if (stoodStillMs > 0) seen.heardAtMs += stoodStillMs
       if (this.#options.members.get(id) === null) this.#seen.delete(id)
-      else if (seen.alive && nowMs - seen.heardAtMs > silentAfterMs) this.#set(id, seen, false)
+      else if (seen.alive && nowMs - seen.heardAtMs > missedBeatsMax * intervalMs) this.#set(id, seen, false)
     }
-    this.#later(presenceIntervalMs, () => this.#beat())
+    this.#later(intervalMs, () => this.#beat())
+  }
+
+  #intervalMs(): number {
+    return presenceIntervalMs * Math.max(1, this.#options.members.list().length / membersAtFullRate)
   }
 
   #later(delayMs: number, work: () => void): void {

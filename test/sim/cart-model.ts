@@ -15,6 +15,8 @@ type Ending = {
   /** The home that did it had the entry before it, for sure. */
   sawIt: boolean
   order: OrderId | null
+  /** By an order that took it for sure. */
+  sold: boolean
   /** Turned out not to have happened. */
   undone: boolean
 }
@@ -62,7 +64,7 @@ export class CartModel {
 
   /** A removal (or a set, or an order) is about to be asked for: it may end every entry that there is of these SKUs. */
   ending(skus: Sku | 'all', order: OrderId | null = null): { entries: Entry[]; ending: Ending } {
-    const ending: Ending = { stamp: null, sawIt: false, order, undone: false }
+    const ending: Ending = { stamp: null, sawIt: false, order, sold: false, undone: false }
     const entries = this.entries.filter((entry) => skus === 'all' || entry.sku === skus)
     for (const entry of entries) entry.endings.push(ending)
     return { entries, ending }
@@ -90,11 +92,14 @@ export class CartModel {
         (entry) =>
           entry.sku === sku && !entry.refused && entry.endings.some((ending) => ending.order === order),
       )
-      const open = held.filter((entry) => !entry.endings.some((ending) => ending.sawIt && !ending.undone))
+      // Also what was removed before: the home that froze the cart may not have heard of that (CART.md: check out, set).
+      const open = held.filter((entry) => !entry.endings.some((ending) => ending.sold))
       const isAll = sum(open) === quantity
       for (const entry of held)
         entry.endings = entry.endings.map((ending) =>
-          ending.order === order ? { ...ending, stamp, sawIt: isAll && open.includes(entry) } : ending,
+          ending.order === order
+            ? { ...ending, stamp, sawIt: isAll && open.includes(entry), sold: isAll && open.includes(entry) }
+            : ending,
         )
     }
   }

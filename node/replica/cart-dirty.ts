@@ -6,7 +6,7 @@
 import type { CartRole } from '../core/carts.ts'
 import { disksWith, missingAt } from '../core/carts.ts'
 import type { MemberId, UserId } from '../ids.ts'
-import type { CartShelf } from './cart-shelf.ts'
+import type { CartShelf, OpenCart } from './cart-shelf.ts'
 import type { Context } from './context.ts'
 import type { Homes } from './homes.ts'
 import type { Keeper } from './keeper.ts'
@@ -31,13 +31,22 @@ export class DirtyCarts {
   readonly #homes: Homes
   readonly #shelf: CartShelf
   readonly #keeper: Keeper
+  readonly #onMine: (cart: OpenCart) => void
   readonly #carts = new Map<UserId, DirtyCart>()
   /** Carts this node looks after that have intents without a decision. */
   readonly undecided = new Set<UserId>()
   #undelivered = 0
   #underReplicated = 0
 
-  constructor(context: Context, homes: Homes, shelf: CartShelf, keeper: Keeper) {
+  /** `onMine`: called for each cart that is looked at and that this node looks after as home or keeper. */
+  constructor(
+    context: Context,
+    homes: Homes,
+    shelf: CartShelf,
+    keeper: Keeper,
+    onMine: (cart: OpenCart) => void,
+  ) {
+    this.#onMine = onMine
     this.#context = context
     this.#homes = homes
     this.#shelf = shelf
@@ -60,6 +69,7 @@ export class DirtyCarts {
     if (cart !== null && isMine && cart.document.undecidedIntents().length > 0) this.undecided.add(user)
     else this.undecided.delete(user)
     if (cart === null) return this.#replace(user, null)
+    if (isMine) this.#onMine(cart)
     const { selfId, settings } = this.#context
     const set = this.#homes.serverSet(user)
     const missing = missingAt(selfId, set, cart.delivered, cart.hash)

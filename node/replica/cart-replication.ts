@@ -193,11 +193,8 @@ export class Replication {
           user,
           (cart) => {
             const result = cart.document.merge(bytes)
-            if (cart.document.contentHash() === item.hash) {
-              cart.delivered[from] = item.hash
-              // What came through the primary came from home, unless a keeper sent it, which then tells home itself.
-              if (item.record !== null) cart.delivered[item.record.home] = item.hash
-            }
+            // Only the sender is known to have it: home may be dead, and a keeper have sent it.
+            if (cart.document.contentHash() === item.hash) cart.delivered[from] = item.hash
             return result
           },
           { held },

@@ -33,6 +33,8 @@ export const usedTicketsMax = 100_000
 
 /** API.md: a comment every 15 s, so that proxies keep the connection and dead clients are noticed. */
 export const heartbeatMs = 15_000
+/** A token that was logged off is refused within a second (API.md); that goes for streams that are open, too. */
+export const sessionCheckMs = 500
 /** Open event streams of shoppers and operators on one node; each is a socket and a small queue. */
 export const streamsMax = 2_000
 /** Of these at most so many of one user: a few tabs on a few devices. */
@@ -54,7 +56,7 @@ export const registrationsPerAddressMax = 20_000
 export const registrationWindowSeconds = 3_600
 
 /** A batch of an import is tried again this long while there is no primary: an election takes a second or two. */
-export const importRetryMs = 20_000
+export const importRetryMs = 10_000
 export const importRetryPauseMs = 250
 
 /** Slow clients: headers must be there within this time (LIMITS.md, "HTTP"). */

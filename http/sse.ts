@@ -8,6 +8,7 @@ import {
   heartbeatMs,
   replayEventsMax,
   replayLifetimeMs,
+  sessionCheckMs,
   streamQueueSizeBytesMax,
   streamsMax,
   streamsPerUserMax,
@@ -72,13 +73,18 @@ export class EventStream {
   }
 }
 
-/** What keeps a stream true: called with every heartbeat; false ends the stream (logged off, or home elsewhere). */
-export type StillGood = () => Promise<boolean>
+/** What keeps a stream true; false ends it. */
+export type StillGood = {
+  /** Not logged off: looked at every half second, so it must cost next to nothing. */
+  readonly session: () => boolean
+  /** Home is still here: looked at with every heartbeat. */
+  readonly home: () => Promise<boolean>
+}
 
 /** All open streams of the node, their heartbeat, and the bound on their number. */
 export class Streams {
   readonly #open = new Map<EventStream, { owner: string; stillGood: StillGood | null }>()
-  #timer: NodeJS.Timeout | null = null
+  #timers: NodeJS.Timeout[] = []
   #stopped = false
 
   get size(): number {
@@ -93,11 +99,16 @@ export class Streams {
       throw new Fault('too-many-requests', `a user may have ${streamsPerUserMax} event streams`)
     const stream: EventStream = new EventStream(() => {
       this.#open.delete(stream)
-      if (this.#open.size === 0) this.#stopTimer()
+      if (this.#open.size === 0) this.#stopTimers()
       closed()
     })
     this.#open.set(stream, { owner, stillGood })
-    this.#timer ??= setInterval(() => this.beat(), heartbeatMs).unref()
+    if (this.#timers.length === 0) {
+      this.#timers = [
+        setInterval(() => this.beat(), heartbeatMs).unref(),
+        setInterval(() => this.#checkSessions(), sessionCheckMs).unref(),
+      ]
+    }
     return stream
   }
 
@@ -109,9 +120,15 @@ export class Streams {
     }
   }
 
+  #checkSessions(): void {
+    for (const [stream, { stillGood }] of this.#open) {
+      if (stillGood !== null && !stillGood.session()) stream.close()
+    }
+  }
+
   async #verify(stream: EventStream, stillGood: StillGood): Promise<void> {
     try {
-      if (!(await stillGood())) stream.close()
+      if (!(await stillGood.home())) stream.close()
     } catch (error) {
       // The client asks again and gets the reason as a problem; a bug is not the stream's to hide.
       stream.close()
@@ -125,9 +142,9 @@ export class Streams {
     return count
   }
 
-  #stopTimer(): void {
-    if (this.#timer !== null) clearInterval(this.#timer)
-    this.#timer = null
+  #stopTimers(): void {
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#timers = []
   }
 
   /** Ends all streams; no new ones are opened. */

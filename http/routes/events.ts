@@ -55,11 +55,13 @@ async function streamAnswer(
 
 /** Ends a stream whose session has ended or whose user has another home by now. */
 function stillAtHome(shop: Shop, { shopper }: Visitor): StillGood {
-  return async () => {
-    if (!shop.gate.isGood(shopper.claims)) return false
-    // Not `route`: an open stream is no activity, or a user with a forgotten tab would never be migrated.
-    const { assignment } = await shop.replica.users.describe(shopper.claims.user)
-    return assignment.home.node === shop.replica.self.node
+  return {
+    session: () => shop.gate.isGood(shopper.claims),
+    home: async () => {
+      // Not `route`: an open stream is no activity, or a user with a forgotten tab would never be migrated.
+      const { assignment } = await shop.replica.users.describe(shopper.claims.user)
+      return assignment.home.node === shop.replica.self.node
+    },
   }
 }
 

@@ -1,5 +1,11 @@
 import { describe, expect, test, vi } from 'vitest'
-import { heartbeatMs, replayEventsMax, replayLifetimeMs, streamQueueSizeBytesMax } from '../../http/limits.ts'
+import {
+  heartbeatMs,
+  replayEventsMax,
+  replayLifetimeMs,
+  sessionCheckMs,
+  streamQueueSizeBytesMax,
+} from '../../http/limits.ts'
 import { Channel, Channels, Streams } from '../../http/sse.ts'
 import type { UserId } from '../../node/ids.ts'
 import type { NodeAddress } from '../../node/replica-api.ts'
@@ -20,7 +26,8 @@ describe('streams', () => {
       const streams = new Streams()
       let good = true
       const ended = vi.fn<() => void>()
-      const stream = streams.open('u', async () => await Promise.resolve(good), ended)
+      const stillGood = { session: () => true, home: async () => await Promise.resolve(good) }
+      const stream = streams.open('u', stillGood, ended)
       const reader = readerOf(stream.body)
       await vi.advanceTimersByTimeAsync(heartbeatMs)
       expect(await reader.next()).toBe(': alive\n\n')
@@ -63,6 +70,25 @@ describe('streams', () => {
     channels.touched('other')
     expect(stop).toHaveBeenCalledTimes(1)
   })
+})
+
+test('the stream of a session that was logged off, at any node, ends within a second', async () => {
+  const { doors } = fakeShop('n1', 'n2')
+  const [n1, n2] = doors as [FakeDoor, FakeDoor]
+  const { token } = await guest(n1)
+  vi.useFakeTimers()
+  try {
+    const headers = { authorization: `Bearer ${token}` }
+    const { body } = await n1.door.app.request(`${n1.url}/api/events`, { headers })
+    if (body === null) throw new Error('no body')
+    const reader = readerOf(body)
+    expect(await reader.next()).toContain('event: cart')
+    await n2.door.app.request(`${n2.url}/api/session`, { method: 'DELETE', headers })
+    await vi.advanceTimersByTimeAsync(sessionCheckMs)
+    expect(await reader.next()).toBe('the end')
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('the stream of a user who got another home ends with the next heartbeat', async () => {

@@ -1,5 +1,5 @@
 /** The listening socket: bounded against slow and many clients, and closed without failing a request. */
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
@@ -32,7 +32,9 @@ const idleSweepMs = 50
 
 /** Requests that HTTP parsing itself refuses never reach the app, but are answered in the same form. */
 function refuseBroken(shop: Shop, error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || socket.destroyed) {
+  shop.logger.debug({ code: error.code }, 'a connection was given up: what came is not a request')
+  // Nobody asked when nothing came in time: an answer now would pass for that of the client's next request.
+  if (!socket.writable || socket.destroyed || error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
     socket.destroy()
     return
   }
@@ -61,23 +63,45 @@ function build(shop: Shop): Server {
       keepAliveTimeout: keepAliveTimeoutMs,
       maxHeaderSize: headersSizeBytesMax,
       noDelay: true,
+      requireHostHeader: false,
     },
   }) as Server
   server.maxConnections = connectionsMax
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
     refuseBroken(shop, error, socket),
   )
-  // Requests that the adapter refuses before the app sees them (a broken Host) carry the node's name too.
-  server.prependListener('request', (request: IncomingMessage, response) => {
-    if (isPlainHost(request)) return
-    response.setHeader('Souk-Node', shop.replica.self.node)
-    response.setHeader('Souk-Catalog-Version', String(shop.replica.catalog.version()))
-  })
+  answerBrokenHosts(shop, server)
   return server
 }
 
+/** Requests that Node or the adapter would refuse with an empty answer, before the app sees them, get a problem too. */
+function answerBrokenHosts(shop: Shop, server: Server): void {
+  const serve = server.listeners('request') as ((
+    request: IncomingMessage,
+    response: ServerResponse,
+  ) => void)[]
+  server.removeAllListeners('request')
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    // HTTP/1.0 knows no Host (RFC 1945); the adapter needs one.
+    if (request.httpVersion === '1.0') request.headers.host ??= new URL(shop.replica.self.url).host
+    if (isPlainHost(request)) {
+      for (const listener of serve) listener(request, response)
+      return
+    }
+    const { status, body } = problemOf(new Fault('invalid-request', 'the Host header is missing or broken'))
+    response.writeHead(status, {
+      'Content-Type': 'application/problem+json',
+      'Souk-Node': shop.replica.self.node,
+      'Souk-Catalog-Version': String(shop.replica.catalog.version()),
+      Connection: 'close',
+    })
+    response.end(JSON.stringify(body))
+  })
+}
+
 function isPlainHost(request: IncomingMessage): boolean {
-  return /^[A-Za-z0-9.\-:[\]]+$/.test(request.headers.host ?? '')
+  const { host } = request.headers
+  return host !== undefined && /^[A-Za-z0-9.\-:[\]_]+$/.test(host) && URL.canParse(`http://${host}`)
 }
 
 async function closing(server: Server): Promise<void> {

@@ -2,8 +2,9 @@
  * What happened, for the event streams of shoppers and operators. Promises: every listener that is there hears every
  * event, in the order of publishing; the number of listeners is bounded; nobody listens any more after `stop`.
  */
+import type { MemberRecord } from '../commands.ts'
 import { Fault } from '../faults.ts'
-import type { UserId } from '../ids.ts'
+import type { NodeName, UserId } from '../ids.ts'
 import type { ClusterEvent, Unsubscribe, UserEvent } from '../replica-api.ts'
 
 /** Event streams of one node hold a connection each, so their number is bounded long before this (http/). */
@@ -69,6 +70,25 @@ export class Events {
     this.#cluster.clear()
     this.#userListeners = 0
   }
+}
+
+/** What became of the members, by name: an emptied node that joins again is the same member to an operator. */
+export function memberEvents(
+  before: readonly MemberRecord[],
+  after: readonly MemberRecord[],
+): Extract<ClusterEvent, { kind: 'member' }>[] {
+  const textsOf = (members: readonly MemberRecord[]): Map<NodeName, string> =>
+    new Map(members.map((member) => [member.node, JSON.stringify(member)]))
+  const [old, now] = [textsOf(before), textsOf(after)]
+  const events: Extract<ClusterEvent, { kind: 'member' }>[] = []
+  for (const [node, text] of now) {
+    const change = !old.has(node) ? 'joined' : old.get(node) !== text ? 'updated' : null
+    if (change !== null) events.push({ kind: 'member', data: { node, change } })
+  }
+  for (const node of old.keys()) {
+    if (!now.has(node)) events.push({ kind: 'member', data: { node, change: 'removed' } })
+  }
+  return events
 }
 
 /** A listener that throws is a bug: the others still hear the event, then the bug comes out. */

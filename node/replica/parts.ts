@@ -17,7 +17,7 @@ import { ClusterReads } from './cluster-view.ts'
 import { Consensus } from './consensus.ts'
 import type { Context, RequestHandlers } from './context.ts'
 import { Counters } from './counters.ts'
-import { Events } from './events.ts'
+import { Events, memberEvents } from './events.ts'
 import { Homes } from './homes.ts'
 import { ReplicaLogClient } from './log-client.ts'
 import { Membership } from './membership.ts'
@@ -194,10 +194,10 @@ export class Parts {
         alive ? 'a member is alive' : 'a member is dead or silent',
       )
     })
+    let members = this.membership.list()
     this.membership.onChange(() => {
-      for (const { node } of this.membership.list()) {
-        this.events.cluster({ kind: 'member', data: { node, change: 'updated' } })
-      }
+      for (const event of memberEvents(members, this.membership.list())) this.events.cluster(event)
+      members = this.membership.list()
     })
   }
 

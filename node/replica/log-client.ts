@@ -138,18 +138,23 @@ export class ReplicaLogClient implements LogClient {
     body: CommandBody,
     timeoutMs: number,
   ): Promise<{ result: CommandResult; index: LogIndex }> {
-    const deadlineMs = this.#options.clock.monotonicMs() + timeoutMs
+    const startMs = this.#options.clock.monotonicMs()
+    const deadlineMs = startMs + timeoutMs
     let maybeSent = false
     for (;;) {
       const remainingMs = deadlineMs - this.#options.clock.monotonicMs()
       if (remainingMs <= 0) throw maybeSent ? outcomeUnknown() : noPrimary('no primary could be reached')
       const primary = this.#options.primaryHint()
+      // However much time the command itself may take: nobody waits that long only to hear that there is no primary.
+      if (!maybeSent && this.#options.clock.monotonicMs() - startMs >= commandWaitMs)
+        throw noPrimary('no primary takes commands now')
       if (primary !== null) {
         try {
           return await this.#attempt(primary.id, id, body, Math.min(remainingMs, attemptTimeoutMs))
         } catch (error) {
           const verdict = retryVerdict(error)
-          if (verdict === 'final') throw error
+          // What a second primary refused may still be in the log from the first.
+          if (verdict === 'final') throw maybeSent && isRefusedForNow(error) ? outcomeUnknown() : error
           if (verdict === 'unknown') maybeSent = true
         }
       }
@@ -284,6 +289,11 @@ function retryVerdict(error: unknown): 'final' | 'not-done' | 'unknown' {
     default:
       return 'final'
   }
+}
+
+/** Says that it did not happen because of the moment (503), not because of the command. */
+function isRefusedForNow(error: unknown): boolean {
+  return isFault(error) && (error.code === 'overloaded' || error.code === 'disk-full')
 }
 
 /** Another primary's entry took the place, so the command is not in the log from here. */

@@ -1,0 +1,68 @@
+/** What a command that could not be run means for its caller (API.md, "Outcome rule"). */
+import { describe, expect, test } from 'vitest'
+import type { CommandBody } from '../../node/commands.ts'
+import { Fault } from '../../node/faults.ts'
+import type { CommandId, MemberId, Term } from '../../node/ids.ts'
+import { Counters } from '../../node/replica/counters.ts'
+import { ReplicaLogClient } from '../../node/replica/log-client.ts'
+import type { LogClientOptions } from '../../node/replica/log-client.ts'
+import { Scheduler, SimClock } from '../sim/scheduler.ts'
+
+const id = 'c:1' as CommandId
+const body = { kind: 'catalog.change', changes: [], by: 'test' } as unknown as CommandBody
+
+/** A node that is no voter; each attempt at the primary fails with the next of `faults`, the last one for ever. */
+function client(faults: readonly Fault[], hasPrimary = true) {
+  const scheduler = new Scheduler()
+  const clock = new SimClock(scheduler)
+  let attempts = 0
+  const transport = {
+    request: async () => {
+      attempts += 1
+      await new Promise<void>((resolve) => void clock.timer(10, resolve))
+      throw faults[Math.min(attempts, faults.length) - 1] as Fault
+    },
+  }
+  const options = {
+    selfId: 'me' as MemberId,
+    clock,
+    transport,
+    counters: new Counters(),
+    primaryHint: () => (hasPrimary ? { id: 'other' as MemberId, term: 1 as Term } : null),
+    voters: () => [],
+    followsLog: () => false,
+  } as unknown as LogClientOptions
+  const log = new ReplicaLogClient(options)
+  const code = async (timeoutMs: number): Promise<{ code: unknown; tookMs: number }> => {
+    let ended: unknown = null
+    log.run(id, body, { timeoutMs }).then(
+      () => (ended = 'done'),
+      (error: unknown) => (ended = error instanceof Fault ? error.code : error),
+    )
+    await scheduler.runUntil(() => ended !== null, 120_000)
+    return { code: ended, tookMs: scheduler.nowMs }
+  }
+  return { code }
+}
+
+describe('a command that was not run', () => {
+  test('without a primary: that is told after a few seconds, however long the command itself may take', async () => {
+    const { code, tookMs } = await client([], false).code(60_000)
+    expect(code).toBe('no-primary')
+    expect(tookMs).toBeLessThan(6_000)
+  })
+
+  test('refused by the first primary that heard of it: it did not happen', async () => {
+    expect((await client([new Fault('overloaded', 'busy')]).code(3_000)).code).toBe('overloaded')
+  })
+
+  test('refused by a second primary after the first one fell silent: nobody knows', async () => {
+    const faults = [new Fault('outcome-unknown', 'silent'), new Fault('overloaded', 'busy')]
+    expect((await client(faults).code(3_000)).code).toBe('outcome-unknown')
+  })
+
+  test('a command that can’t be right is refused for good, whoever was silent before', async () => {
+    const faults = [new Fault('outcome-unknown', 'silent'), new Fault('too-large', 'large')]
+    expect((await client(faults).code(3_000)).code).toBe('too-large')
+  })
+})

@@ -65,9 +65,9 @@ export class Announcer {
     return hint
   }
 
-  /** Something worth announcing changed at the primary. */
+  /** Something worth announcing changed. A primary just elected has its lease a moment later, so that is asked then. */
   soon(): void {
-    if (this.#cancelSoon !== null || !this.#options.isPrimary()) return
+    if (this.#cancelSoon !== null) return
     this.#cancelSoon = this.#options.clock.timer(announceSoonDelayMs, () => {
       this.#cancelSoon = null
       this.#announce()

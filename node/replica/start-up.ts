@@ -16,6 +16,7 @@ export function prepareStores(options: StartUpOptions): void {
   if (settings.init) logger.info({ cluster: clusterId }, '--init is ignored: there is data of a cluster here')
   if (stores.shop.clusterId() === null) stores.shop.setClusterId(clusterId)
   if (stores.local.clusterId() === null) stores.local.setClusterId(clusterId)
+  ensureConfig(stores)
   const { log, shop } = stores
   const applied = shop.applied()
   if (shop.feed() === 'log' && applied.index > log.lastIndex()) {
@@ -24,7 +25,19 @@ export function prepareStores(options: StartUpOptions): void {
   } else if (shop.feed() === 'broadcast' && shop.read.catalog().version === 0 && log.lastIndex() > 0) {
     // shop.db was lost: what it held comes back from the log, or from a snapshot where the log was cut.
     shop.setFeed('log')
+    ensureConfig(stores)
   }
+}
+
+/**
+ * The configuration that the log begins with is in force although no entry brought it: what announces, sends or cuts
+ * after what was applied must know it, or a cluster that never had another one would be told that nobody votes.
+ */
+function ensureConfig({ log, shop }: Stores): void {
+  const applied = shop.applied()
+  const config = log.snapshotConfig()
+  if (shop.feed() !== 'log' || applied.config.voters.length > 0 || config.voters.length === 0) return
+  shop.setApplied({ ...applied, config })
 }
 
 /** A random cluster id and a configuration with this node as the only voter. log.db last: it is what counts. */
@@ -37,5 +50,6 @@ function beginCluster({ stores, random }: StartUpOptions): void {
   if (stores.shop.clusterId() === null) stores.shop.setClusterId(clusterId)
   stores.shop.setFeed('log')
   stores.log.resetTo(0, 0, { voters: [self], learners: [] })
+  ensureConfig(stores)
   stores.log.setClusterId(clusterId)
 }

@@ -54,8 +54,10 @@ async function waitSameCatalog(places: readonly NodePlace[]): Promise<void> {
 }
 
 async function startAll(directory: string, options: Options, count: number): Promise<ClusterRecord> {
+  // A cluster that begins anew stays where its users look for it.
+  const basePort = options.basePort ?? readRecord(directory)?.basePort ?? null
   if (options.fresh) await deleteCluster(directory)
-  const before = withAsked(directory, readRecord(directory) ?? newRecord(options), options)
+  const before = withAsked(directory, readRecord(directory) ?? newRecord({ ...options, basePort }), options)
   let record = withMoreNodes(before, Math.max(0, count - before.nodes.length))
   const down = placesOf(directory, record).filter((place) => livePid(place) === null)
   await checkPorts(down)
@@ -91,11 +93,11 @@ async function deleteCluster(directory: string): Promise<void> {
   deleteData(directory)
 }
 
-/** Every node admitted, and as many voters as their number asks for. */
+/** Every node admitted, as many voters as their number asks for, and a primary that every node knows. */
 async function waitVoters(directory: string, record: ClusterRecord): Promise<void> {
   let seen = 'no node answers'
   const complete = await poll(async () => {
-    const { view, primary } = await clusterStatus(directory, record)
+    const { view, primary, nodes } = await clusterStatus(directory, record)
     if (view === null) return null
     const names = placesOf(directory, record).map(({ name }) => name)
     const missing = names.filter((name) => !view.members.some(({ node }) => node === name))
@@ -103,7 +105,10 @@ async function waitVoters(directory: string, record: ClusterRecord): Promise<voi
     const target = votersTarget(view.members.filter(({ eligible }) => eligible).length)
     seen = `${voters} of ${target} voters, primary ${primary ?? 'none'}`
     if (missing.length > 0) seen += `, not admitted: ${missing.join(' ')}`
-    return missing.length === 0 && voters >= target && primary !== null ? true : null
+    const unaware = nodes.filter((node) => node.view?.primary !== primary || node.view.term !== view.term)
+    if (unaware.length > 0) seen += `, not known yet to ${unaware.map(({ place }) => place.name).join(' ')}`
+    const whole = missing.length === 0 && voters >= target && primary !== null
+    return whole && unaware.length === 0 ? true : null
   }, votersWaitMs)
   if (complete === null)
     throw new Failure(`the cluster is not complete after ${votersWaitMs / 1000} s: ${seen}`)

@@ -67,6 +67,13 @@ describe('up', () => {
       expect(second.nodes[0]?.pid).not.toBe(first.nodes[0]?.pid)
       expect(cluster.adminToken()).not.toBe(token)
       expect(existsSync(join(cluster.directory, 'n2'))).toBe(false)
+      const args = ['up', '1', '--fresh', '--no-sample', '--json', '--data', cluster.directory]
+      const third = execFileSync(join(root, 'scripts/launch-cluster.sh'), args, {
+        env: { ...process.env, SOUK_NODE_ENTRY: entry },
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      expect((JSON.parse(third) as ClusterInfo).nodes[0]?.url).toBe(cluster.url('n1'))
     })
   })
 

@@ -47,7 +47,8 @@ export class VoterReads {
         try {
           return await this.#queryAt(voter, query, current, Math.min(remainingMs, queryAttemptTimeoutMs))
         } catch (error) {
-          if (!isFault(error)) throw error
+          // A query that can't be answered (a cursor of another list) is the same at every voter.
+          if (!isFault(error) || error.code === 'invalid-request') throw error
           lastFault = error
         }
       }

@@ -19,7 +19,7 @@ function client(faults: readonly Fault[], hasPrimary = true) {
   const transport = {
     request: async () => {
       attempts += 1
-      await new Promise<void>((resolve) => void clock.timer(10, resolve))
+      await Promise.resolve()
       throw faults[Math.min(attempts, faults.length) - 1] as Fault
     },
   }
@@ -29,7 +29,9 @@ function client(faults: readonly Fault[], hasPrimary = true) {
     transport,
     counters: new Counters(),
     primaryHint: () => (hasPrimary ? { id: 'other' as MemberId, term: 1 as Term } : null),
-    voters: () => [],
+    voters: () => ['other'],
+    presence: { alive: () => true },
+    random: { next: () => 0 },
     followsLog: () => false,
   } as unknown as LogClientOptions
   const log = new ReplicaLogClient(options)
@@ -42,7 +44,7 @@ function client(faults: readonly Fault[], hasPrimary = true) {
     await scheduler.runUntil(() => ended !== null, 120_000)
     return { code: ended, tookMs: scheduler.nowMs }
   }
-  return { code }
+  return { code, log, clock }
 }
 
 describe('a command that was not run', () => {
@@ -65,4 +67,12 @@ describe('a command that was not run', () => {
     const faults = [new Fault('outcome-unknown', 'silent'), new Fault('too-large', 'large')]
     expect((await client(faults).code(3_000)).code).toBe('too-large')
   })
+})
+
+test('a query that no voter can answer is refused at once, as what it is', async () => {
+  const { log, clock } = client([new Fault('invalid-request', 'a cursor of another list')])
+  await expect(log.query({ kind: 'orders', limit: 1, cursor: 'zzz' })).rejects.toMatchObject({
+    code: 'invalid-request',
+  })
+  expect(clock.monotonicMs()).toBeLessThan(100)
 })

@@ -74,12 +74,22 @@ export async function readBytes(context: Context, sizeBytesMax: number): Promise
   if (body === null) return Buffer.alloc(0)
   const chunks: Uint8Array[] = []
   let sizeBytes = 0
-  for await (const chunk of body) {
-    sizeBytes += chunk.byteLength
-    if (sizeBytes > sizeBytesMax) throw tooLarge()
-    chunks.push(chunk)
+  try {
+    for await (const chunk of body) {
+      sizeBytes += chunk.byteLength
+      if (sizeBytes > sizeBytesMax) throw tooLarge()
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    // The client went away in the middle: nobody hears the answer, and it is no error of this node.
+    if (isCutOff(error)) throw new Fault('invalid-request', 'the body was cut off', {}, { cause: error })
+    throw error
   }
   return Buffer.concat(chunks, sizeBytes)
+}
+
+function isCutOff(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ECONNRESET'
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

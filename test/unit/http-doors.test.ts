@@ -335,6 +335,17 @@ describe('events', () => {
   })
 })
 
+test('a client that goes away in the middle of its body is no error of the node', async () => {
+  const { door } = await shop()
+  const broken = new ReadableStream<Uint8Array>({
+    pull: (controller) => controller.error(Object.assign(new Error('aborted'), { code: 'ECONNRESET' })),
+  })
+  const headers = { 'content-type': 'application/json' }
+  const init = { method: 'POST', headers, body: broken, duplex: 'half' } as const
+  const answer = await door.door.app.request(new Request(`${door.url}/api/guests`, init))
+  expect(answer.status).toBe(400)
+})
+
 describe('sockets', () => {
   test('serves, answers broken requests in the same form, closes without hanging', async () => {
     const { door } = await shop()

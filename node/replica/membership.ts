@@ -16,6 +16,8 @@ const joinRetryDelayMs = 400
 const joinDialTimeoutMs = 3_000
 const joinRequestTimeoutMs = 6_000
 const memberListTimeoutMs = 1_500
+/** The newer list is announced within 30 ms, and once a second. */
+const farewellMs = 1_500
 /** How often a node compares its own entry in the list with its flags. */
 const reconcileDelayMs = 2_000
 
@@ -48,6 +50,8 @@ export class Membership implements MembersView {
   #removed = new Set<MemberId>()
   #currency: string | null = null
   #fetching = false
+  /** Somebody was just removed, and is refused in a moment. */
+  #refusing = false
   #joinRound = 0
   #hasHeard = false
   #cancelTimers = new Set<CancelTimer>()
@@ -115,12 +119,15 @@ export class Membership implements MembersView {
   }
 
   #adopt(version: LogIndex, members: readonly MemberRecord[], removed: readonly MemberId[]): void {
+    const isFirst = this.#version === 0
+    const isNews = !isFirst && removed.some((id) => !this.#removed.has(id))
     this.#version = version
     this.#members = members
     this.#byId = new Map(members.map((member) => [member.id, member]))
     this.#removed = new Set(removed)
     const others = members.filter((member) => member.id !== this.#options.selfId)
-    this.#options.transport.setRemoved(removed)
+    if (isNews) this.#refuseSoon()
+    else if (!this.#refusing) this.#options.transport.setRemoved(removed)
     this.#options.transport.setPeers(others.map(({ id, p2p }) => ({ id, p2p })))
     if (this.#removed.has(this.#options.selfId)) {
       this.#options.logger.error(
@@ -129,6 +136,21 @@ export class Membership implements MembersView {
       )
     }
     for (const listener of this.#listeners) listener()
+  }
+
+  /**
+   * Who was just removed keeps its connections for a moment, in which it hears of the newer list and fetches it: it must
+   * learn that it is none of us any more, or it goes on serving carts that nobody will ever get.
+   */
+  #refuseSoon(): void {
+    if (this.#refusing) return
+    this.#refusing = true
+    const cancel = this.#options.clock.timer(farewellMs, () => {
+      this.#cancelTimers.delete(cancel)
+      this.#refusing = false
+      this.#options.transport.setRemoved([...this.#removed])
+    })
+    this.#cancelTimers.add(cancel)
   }
 
   /** A list from a peer: taken when it is newer by log index. Kept on disk unless the log will bring it. */

@@ -10,7 +10,7 @@ import type { LeaseHint } from './announcer.ts'
 import type { Consensus } from './consensus.ts'
 
 /** A member that is in no announced configuration and got no entries for this long lives on the broadcast. */
-const appendSilenceMs = 3_000
+const appendSilenceMs = 1_000
 /** A snapshot is asked for again after this; it takes as long as the catalog is large. */
 const wantAgainMs = 2_000
 const wantTimeoutMs = 1_000
@@ -41,8 +41,12 @@ export class Voting {
 
   /** Who votes now: by the own log, or by what the primary announced to those that don't hold it. */
   voters(): readonly MemberId[] {
-    if (this.followsLog()) return this.#options.consensus().config.voters
-    return this.#options.hint()?.voters ?? []
+    const hint = this.#options.hint()
+    if (!this.followsLog()) return hint?.voters ?? []
+    const { config, appliedIndex, raft } = this.#options.consensus()
+    // Who was voted out gets no more entries, so its own log goes on naming it; the announcement is of a later index.
+    const isOutvoted = hint !== null && hint.term >= raft.term && hint.configIndex > appliedIndex
+    return isOutvoted && !hint.voters.includes(this.#options.selfId) ? hint.voters : config.voters
   }
 
   /** The primary as this node knows: by the log if it follows it, else by gossip. */

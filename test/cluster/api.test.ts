@@ -254,4 +254,23 @@ describe('the cluster', () => {
       openapi: expect.stringMatching(/^3\.1/) as string,
     })
   })
+
+  test('a removed member knows it, and serves nobody any more', async () => {
+    const path = '/api/admin/cluster/members/n3'
+    expect(outcome(await api.ask('n2', path, { method: 'DELETE', token: api.admin }))).toBe('204')
+    await until('n3 knows', async () => outcome(await api.ask('n3', '/readyz')) === '503 behind', 3_000)
+    for (const node of ['n1', 'n2'])
+      await until(
+        `${node} shows who is left, and that one of two votes`,
+        async () => {
+          const view = (await api.ask(node, '/api/cluster')).json as {
+            members: { node: string; voter: boolean }[]
+          }
+          const voters = view.members.filter(({ voter }) => voter)
+          return view.members.map((member) => member.node).join() === 'n1,n2' && voters.length === 1
+        },
+        5_000,
+      )
+    expect(outcome(await api.ask('n1', path, { method: 'DELETE', token: api.admin }))).toBe('404 not-found')
+  })
 })

@@ -17,6 +17,7 @@ const files: { readonly [name: string]: { readonly url: string; readonly type: s
   'htmx.js': { url: import.meta.resolve('htmx.org/dist/htmx.min.js'), type: script },
   'souk.css': { url: new URL('../assets/souk.css', import.meta.url).href, type: style },
   'office.css': { url: new URL('../assets/office.css', import.meta.url).href, type: style },
+  'shop.js': { url: new URL('../assets/shop.js', import.meta.url).href, type: script },
   'cluster.js': { url: new URL('../assets/cluster.js', import.meta.url).href, type: script },
   'souk.svg': { url: new URL('../assets/souk.svg', import.meta.url).href, type: 'image/svg+xml' },
 }

@@ -20,12 +20,20 @@ export type PageFrame = {
   readonly who?: string | null
   /** Name of the home, when known. */
   readonly home?: string | null
-  /** Scripts of ours beside htmx. */
+  /** URLs of the shopper's server set, when known. */
+  readonly serverSet?: readonly string[]
+  /** Scripts of ours beside htmx and shop.js. */
   readonly scripts?: readonly string[]
 }
 
-/** htmx must not add styles of its own: the policy below allows no inline ones. */
-const htmxConfig = JSON.stringify({ includeIndicatorCSS: false })
+/**
+ * htmx must not add styles of its own: the policy below allows no inline ones. A problem does not replace a part of
+ * the page, shop.js shows what it says.
+ */
+const htmxConfig = JSON.stringify({ includeIndicatorCSS: false, noSwap: [204, 304, '4xx', '5xx'] })
+
+/** Where the shopper may go on when this server dies under the page; more links would only confuse. */
+const othersMax = 4
 
 function head(title: string, scripts: readonly string[]): Html {
   return html`<head>
@@ -39,6 +47,7 @@ function head(title: string, scripts: readonly string[]): Html {
     <link rel="stylesheet" href="/assets/souk.css" />
     <link rel="stylesheet" href="/assets/office.css" />
     <script src="/assets/htmx.js" defer></script>
+    <script src="/assets/shop.js" defer></script>
     ${scripts.map((script) => html`<script src="/assets/${script}" defer></script>`)}
   </head>`
 }
@@ -85,12 +94,22 @@ function footer(shop: Shop, home: string | null | undefined): Html {
   </footer>`
 }
 
+/** Live members beside this one, those of the shopper's server set first. */
+function othersOf(shop: Shop, serverSet: readonly string[]): string {
+  const alive = shop.replica.cluster
+    .view()
+    .members.filter((member) => member.alive && member.node !== shop.replica.self.node)
+    .map(({ url }) => url)
+  const first = alive.filter((url) => serverSet.includes(url))
+  return [...new Set([...first, ...alive])].slice(0, othersMax).join(' ')
+}
+
 /** A whole page as text. */
 export async function page(shop: Shop, frame: PageFrame): Promise<string> {
   const text = await html`<!doctype html>
     <html lang="en">
       ${head(frame.title, frame.scripts ?? [])}
-      <body>
+      <body data-others="${othersOf(shop, frame.serverSet ?? [])}">
         ${navigation(frame)}
         <main class="container">${frame.body}</main>
         ${footer(shop, frame.home)}

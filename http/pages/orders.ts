@@ -1,6 +1,6 @@
 /** Orders of the shopper, readable at any node. */
 import type { Context } from 'hono'
-import { html } from 'hono/html'
+import { html, raw } from 'hono/html'
 import type { OrderRecord } from '../../node/commands.ts'
 import { parseOrderId } from '../../node/ids.ts'
 import { checkQuery, pathId } from '../input.ts'
@@ -61,15 +61,13 @@ function contactHtml({ contact, note }: OrderRecord): Html {
 
 /** Asks again by itself while the order is undecided. */
 function orderHtml(order: OrderRecord): Html {
-  const attributes = { get: '', trigger: '' }
-  if (order.status === 'pending')
-    Object.assign(attributes, { get: `/orders/${order.id}`, trigger: 'every 2s' })
+  // Without these a click anywhere in a decided order would fetch it again.
+  const again = order.status === 'pending' ? raw(`hx-get="/orders/${order.id}" hx-trigger="every 2s"`) : ''
   const cancellable = order.status === 'pending' || order.status === 'placed'
   return html`<section
     id="order"
     data-status="${order.status}"
-    hx-get="${attributes.get}"
-    hx-trigger="${attributes.trigger}"
+    ${again}
     hx-select="#order"
     hx-swap="outerHTML"
   >

@@ -28,15 +28,16 @@ export async function frameOf(
   shop: Shop,
   context: Context,
   visitor: Visitor | null = null,
-): Promise<{ who: string | null; home: string | null }> {
+): Promise<{ who: string | null; home: string | null; serverSet: readonly string[] }> {
   const shopper = visitor?.shopper ?? shopperOf(shop, context)
-  if (shopper === null) return { who: null, home: null }
+  if (shopper === null) return { who: null, home: null, serverSet: [] }
   const { user } = shopper.claims
   const known = await Promise.race([describe(shop, shopper), setTimeout(footerWaitMs, null, { ref: false })])
   const account = known?.user.name ?? known?.user.email ?? 'Your account'
   return {
     who: isGuest(user) ? null : account,
     home: known?.assignment.home.node ?? null,
+    serverSet: known?.assignment.serverSet.map(({ url }) => url) ?? [],
   }
 }
 

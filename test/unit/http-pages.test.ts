@@ -38,6 +38,14 @@ describe('storefront', () => {
     expect((await get('/?limit=1')).text).toContain('More')
   })
 
+  test('a page knows the other live servers, for the moment when its own is gone', async () => {
+    const [door] = fakeShop('n1', 'n2', 'n3').doors as [FakeDoor]
+    const { text } = await ask(door, '/', { headers: browser })
+    expect(text).toMatch(/<body data-others="http:\/\/\S+ http:\/\/\S+"/)
+    const alone = await ask(fakeShop('n1').doors[0] as FakeDoor, '/', { headers: browser })
+    expect(alone.text).toContain('<body data-others=""')
+  })
+
   test('a product, its description made harmless', async () => {
     const { get } = await shop()
     const { text } = await get('/products/shirt')
@@ -138,7 +146,15 @@ describe('storefront', () => {
 
   test('files come with a tag and a long life; drawings are made for names', async () => {
     const { get, door } = await shop()
-    for (const name of ['pico.css', 'htmx.js', 'souk.css', 'office.css', 'cluster.js', 'souk.svg']) {
+    for (const name of [
+      'pico.css',
+      'htmx.js',
+      'souk.css',
+      'office.css',
+      'shop.js',
+      'cluster.js',
+      'souk.svg',
+    ]) {
       const { status, headers } = await get(`/assets/${name}`)
       expect([name, status, headers.get('cache-control')]).toEqual([name, 200, 'public, max-age=86400'])
       const seen = { 'if-none-match': headers.get('etag') ?? '' }

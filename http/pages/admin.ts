@@ -193,7 +193,7 @@ function importResult(answer: ImportAnswer, dryRun: boolean): Html {
         updated,
         unchanged,
         'rejected lines': rejected.length,
-        catalogVersion,
+        'catalog version': catalogVersion,
       }).map(
         ([name, value]) =>
           html`<div>

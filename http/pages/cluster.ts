@@ -42,10 +42,10 @@ function facts(view: ClusterView): Html {
     ['Term', String(view.term)],
     ['Lease', `${Math.max(0, Math.round(view.leaseRemainingMs))} ms`],
     ['Log', `${view.appliedIndex} applied of ${view.commitIndex}`],
-    ['Catalog', `version ${view.catalog.version}, ${view.catalog.digest.slice(0, 12)}…`],
+    ['Catalog', `version ${view.catalog.version}, ${view.catalog.digest.slice(0, 8)}…`],
     [
       'Orders',
-      view.orders === null ? 'not a voter' : `${view.orders.count}, ${view.orders.digest.slice(0, 12)}…`,
+      view.orders === null ? 'not a voter' : `${view.orders.count}, ${view.orders.digest.slice(0, 8)}…`,
     ],
     ['Settled', view.settled ? 'yes' : 'not yet'],
   ]
@@ -68,6 +68,7 @@ export function clusterPages(shop: Shop): void {
         hx-get="/cluster"
         hx-trigger="refresh"
         hx-select="#cluster"
+        hx-select-oob="#primary"
         hx-swap="outerHTML"
       >
         <h1>Cluster <small>as ${view.node} sees it</small></h1>

@@ -30,6 +30,11 @@ type Document = {
   readonly components?: { readonly schemas?: { readonly [name: string]: Schema } }
 }
 
+/** The one mark of the document's texts: `code`. */
+function codeHtml(text: string): (Html | string)[] {
+  return text.split('`').map((part, index) => (index % 2 === 0 ? part : html`<code>${part}</code>`))
+}
+
 function schemaLink(schema: Schema | undefined): Html | string {
   const name = schema?.$ref?.split('/').at(-1)
   if (name !== undefined) return html`<a href="#schema-${name}">${name}</a>`
@@ -80,7 +85,7 @@ export async function docsPage(shop: Shop, document: Document): Promise<string> 
   )
   const groups = Map.groupBy(operations, ({ operation }) => operation.tags?.[0] ?? 'other')
   const body = html`<h1>HTTP interface</h1>
-    <p>${document.info?.description ?? ''}</p>
+    <p>${codeHtml(document.info?.description ?? '')}</p>
     <p>
       <a href="/openapi.json">OpenAPI 3.1 document</a> · <a href="/problems">problems</a> · version
       ${document.info?.version ?? ''}

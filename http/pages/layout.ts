@@ -16,9 +16,9 @@ export type PageFrame = {
   readonly body: Html
   /** Words in the search box. */
   readonly q?: string
-  /** The shopper's name or e-mail address, when logged on. */
+  /** The shopper's name or e-mail address; null: not logged on; absent: a page that is not about shoppers. */
   readonly who?: string | null
-  /** Name of the home, when known. */
+  /** Name of the home, when known; absent as above. */
   readonly home?: string | null
   /** URLs of the shopper's server set, when known. */
   readonly serverSet?: readonly string[]
@@ -54,10 +54,12 @@ function head(title: string, scripts: readonly string[]): Html {
 
 function navigation({ q, who }: PageFrame): Html {
   const account =
-    who === undefined || who === null
-      ? html`<a href="/log-on">Log on</a>`
-      : html`<span class="who">${who}</span>
-          <form method="post" action="/log-off"><button class="link">Log off</button></form>`
+    who === undefined
+      ? ''
+      : who === null
+        ? html`<a href="/log-on">Log on</a>`
+        : html`<span class="who">${who}</span>
+            <form method="post" action="/log-off"><button class="link">Log off</button></form>`
   return html`<header class="top">
     <div class="container">
       <a class="brand" href="/"><img src="/assets/souk.svg" alt="" width="32" height="32" />Souk</a>
@@ -84,7 +86,7 @@ function footer(shop: Shop, home: string | null | undefined): Html {
   return html`<footer class="bottom">
     <div class="container">
       <span>Served by <strong id="node">${shop.replica.self.node}</strong></span>
-      <span>Your home: <strong id="home">${home ?? 'none yet'}</strong></span>
+      ${home === undefined ? '' : html`<span>Your home: <strong id="home">${home ?? 'none yet'}</strong></span>`}
       <span>Primary: <strong id="primary">${primary?.node ?? 'none right now'}</strong></span>
       <span>Catalog version ${catalog.version}</span>
       <span class="links">

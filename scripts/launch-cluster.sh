@@ -38,8 +38,9 @@ install() {
   exec 9<"$root/package-lock.json"
   if command -v flock >/dev/null; then flock 9; fi
   if ! installed; then
-    echo "launch-cluster: installing packages (npm ci); this happens once" >&2
-    (cd -- "$root" && npm ci 9<&- >&2) || fail "npm ci failed; its messages are above."
+    echo "launch-cluster: installing packages (npm ci); this happens once and takes a minute" >&2
+    # Warnings would only be about the Node that runs npm; Souk runs on the one that is being installed.
+    (cd -- "$root" && npm ci --loglevel=error 9<&- >&2) || fail "npm ci failed; its messages are above."
     installed || fail "npm ci ran, but node_modules still does not match package-lock.json."
   fi
   exec 9<&-

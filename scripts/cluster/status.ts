@@ -86,5 +86,9 @@ export function statusTable(directory: string, status: ClusterStatus): string {
   const all = [['NODE', 'URL', 'PID', 'ROLE', 'STATE'], ...rows]
   const widths = [0, 1, 2, 3].map((column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
   const lines = all.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
-  return `${lines.join('\n')}\nadmin token: ${filesOf(directory).adminToken}`
+  return [
+    ...lines,
+    `admin token: ${filesOf(directory).adminToken}`,
+    'pages at every URL: / shop, /cluster operations console, /admin back office, /docs HTTP interface',
+  ].join('\n')
 }

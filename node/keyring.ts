@@ -118,7 +118,9 @@ export function parseKeyring(text: string): Keyring {
       if (key === undefined) return false
       const expected = mac(label, key, payload)
       const given = Buffer.from(signature, 'base64url')
-      return given.length === expected.length && timingSafeEqual(given, expected)
+      // The last of 43 characters holds two spare bits (RFC 4648 section 3.5): one signature, one spelling.
+      const isCanonical = given.toString('base64url') === signature
+      return isCanonical && given.length === expected.length && timingSafeEqual(given, expected)
     },
     preSharedKey: () => derive(last.secret, 'pre-shared-key'),
     keyIds: () => keys.map((key) => key.id),

@@ -30,6 +30,17 @@ describe('the cluster secret', () => {
     expect(keyring.verify('session', keyId, new TextEncoder().encode('payload'), signature)).toBe(true)
   })
 
+  test('a signature has one spelling only', () => {
+    const keyring = parseKeyring(`a:${keyA}`)
+    const { keyId, signature } = keyring.sign('session', 'payload')
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+    const accepted = [...alphabet.split(''), ''].filter((last) =>
+      keyring.verify('session', keyId, 'payload', signature.slice(0, -1) + last),
+    )
+    expect(accepted).toEqual([signature.at(-1)])
+    expect(keyring.verify('session', keyId, 'payload', `${signature}=`)).toBe(false)
+  })
+
   test('the pre-shared key stays the same while a new key is put first', () => {
     const before = parseKeyring(`old:${keyA}`).preSharedKey()
     const during = parseKeyring(`new:${keyB}\nold:${keyA}`).preSharedKey()

@@ -1,9 +1,10 @@
 /**
  * A base is what a rebase folded away (CART.md, "b bases"): every dot up to `seen[writer]` was seen;
  * those not in `live` are gone; `goneDots` are gone beyond that; `goneTags` are dead request keys with
- * the hour in which they were folded.
+ * the hour in which they were folded. `folded` names the documents whose knowledge is in this base as a whole.
  */
 import { Fault } from '../node/faults.ts'
+import { foldedDocumentsMax } from './types.ts'
 import { dotPattern, keyedTagPattern, splitDot } from './names.ts'
 
 export type Base = {
@@ -11,6 +12,15 @@ export type Base = {
   readonly live: ReadonlySet<string>
   readonly goneDots: ReadonlySet<string>
   readonly goneTags: ReadonlyMap<string, number>
+  /** Shortened content hashes of the document that was rebased and of those that it had folded, the newest first. */
+  readonly folded: readonly string[]
+}
+
+const foldedHashPattern = /^[0-9a-f]{16}$/
+
+/** 64 bits tell a few documents of one cart apart. */
+export function foldedName(contentHash: string): string {
+  return contentHash.slice(0, 16)
 }
 
 function refuse(): Fault {
@@ -38,6 +48,7 @@ export function formatBase(base: Base): string {
     formatNames(base.live),
     formatNames(base.goneDots),
     hours.map(([hour, tags]) => [hour, formatNames(tags)]),
+    base.folded.join(' '),
   ])
 }
 
@@ -54,16 +65,25 @@ function parseGoneTags(raw: unknown): Map<string, number> {
   return tags
 }
 
+function parseFolded(raw: unknown): string[] {
+  if (typeof raw !== 'string') throw refuse()
+  const names = raw === '' ? [] : raw.split(' ')
+  if (names.length > foldedDocumentsMax || !names.every((name) => foldedHashPattern.test(name)))
+    throw refuse()
+  return names
+}
+
 /** Refuses anything that `formatBase` would not have written. */
 export function parseBase(text: string): Base {
   const raw: unknown = JSON.parse(text)
-  if (!Array.isArray(raw) || raw.length !== 4) throw refuse()
-  const [seen, live, goneDots, goneTags] = raw as unknown[]
+  if (!Array.isArray(raw) || raw.length !== 5) throw refuse()
+  const [seen, live, goneDots, goneTags, folded] = raw as unknown[]
   const base: Base = {
     seen: new Map(parseNames(seen, dotPattern).map((name) => [splitDot(name).writer, splitDot(name).n])),
     live: new Set(parseNames(live, dotPattern)),
     goneDots: new Set(parseNames(goneDots, dotPattern)),
     goneTags: parseGoneTags(goneTags),
+    folded: parseFolded(folded),
   }
   if (formatBase(base) !== text) throw refuse()
   return base

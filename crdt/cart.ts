@@ -11,7 +11,7 @@ import type { Frame } from './encoding.ts'
 import { forwardedFact, intentFact } from './facts.ts'
 import type { Entry, Fact } from './facts.ts'
 import { Knowledge, linesOf } from './knowledge.ts'
-import { absorbFacts, rebaseFacts } from './lineages.ts'
+import { absorbFacts, isFolded, rebaseFacts } from './lineages.ts'
 import { lineagePattern } from './names.ts'
 import {
   applyToScratch,
@@ -296,10 +296,13 @@ export class CartDocument {
     const ours = this.state
     const before = ours.knowledge.known()
     if (winsOver(other, ours)) {
-      record(other, absorbFacts(other.knowledge, ours.knowledge, { forwarded: true }))
+      if (!isFolded(other.knowledge, other.lineage, ours.knowledge))
+        record(other, absorbFacts(other.knowledge, ours.knowledge, { forwarded: true }))
       this.state = other
       return { kind: 'merged', changed: true, lineageChanged: true, additions: this.additionsSince(before) }
     }
+    if (isFolded(ours.knowledge, ours.lineage, other.knowledge))
+      return { kind: 'merged', changed: false, lineageChanged: false, additions: [] }
     const update = record(ours, absorbFacts(ours.knowledge, other.knowledge, { forwarded: true }))
     const additions = this.additionsSince(before)
     return { kind: 'merged', changed: update !== null, lineageChanged: false, additions }
@@ -329,11 +332,21 @@ export class CartDocument {
     return this.state.sizeBytes > Math.max(rebaseSizeBytesMin, rebaseGrowthFactor * this.state.restSizeBytes)
   }
 
-  /** A small document of the next generation with the same contents. `hour`: hours since 1970. */
-  rebase(options: { clientId: number; lineage: string; hour: number }): CartDocument {
+  /**
+   * A small document of the next generation with the same contents. `hour`: hours since 1970. `earlier`: content hashes
+   * that this document had before; replicas that still have such a content take the rebased one as it is.
+   */
+  rebase(options: {
+    clientId: number
+    lineage: string
+    hour: number
+    earlier?: readonly string[]
+  }): CartDocument {
     assert(options.lineage !== this.state.lineage, 'a rebase begins a lineage of its own')
     const state = emptyState(options, this.state.generation + 1)
-    record(state, rebaseFacts(this.state.knowledge, options.lineage, options.hour))
+    const { knowledge, lineage: before } = this.state
+    const { lineage, hour, earlier = [] } = options
+    record(state, rebaseFacts(knowledge, { before, lineage, hour, earlier }))
     encodeFull(state)
     state.restSizeBytes = state.sizeBytes
     return new CartDocument(state)

@@ -1,11 +1,13 @@
 /** How knowledge crosses from one document to another: rebase, and absorbing another lineage (CART.md). */
 import { Fault } from '../node/faults.ts'
+import type { Tag } from '../node/ids.ts'
+import { foldedName } from './bases.ts'
 import type { Base } from './bases.ts'
 import { baseFact, entryFact, forwardedFact, intentFact, removedFact } from './facts.ts'
 import type { Fact } from './facts.ts'
 import { Knowledge } from './knowledge.ts'
 import { isKeyedTag, splitDot } from './names.ts'
-import { requestKeyHours, requestKeysKeptMax } from './types.ts'
+import { foldedDocumentsMax, requestKeyHours, requestKeysKeptMax } from './types.ts'
 
 /** Dots known to be gone by name, whether or not their entry is here. */
 function namedGoneDots(knowledge: Knowledge): Set<string> {
@@ -55,8 +57,19 @@ function deadTags(knowledge: Knowledge, hour: number): Map<string, number> {
   return new Map(young.slice(0, requestKeysKeptMax))
 }
 
-/** The facts of a document that starts anew with the same contents. Decided intents go: the log answers again. */
-export function rebaseFacts(knowledge: Knowledge, lineage: string, hour: number): Fact[] {
+function foldedNames(names: readonly string[]): string[] {
+  return [...new Set(names)].slice(0, foldedDocumentsMax)
+}
+
+/**
+ * The facts of a document that starts anew with the same contents. Decided intents go: the log answers again.
+ * `before`: the lineage that ends with it. `earlier`: content hashes that this document had before it grew.
+ */
+export function rebaseFacts(
+  knowledge: Knowledge,
+  options: { before: string; lineage: string; hour: number; earlier: readonly string[] },
+): Fact[] {
+  const { before, lineage, hour, earlier } = options
   const seen = new Map<string, number>()
   for (const [writer] of knowledge.writers()) {
     const n = contiguous(knowledge, writer)
@@ -72,6 +85,10 @@ export function rebaseFacts(knowledge: Knowledge, lineage: string, hour: number)
     live: new Set(live.map((entry) => entry.dot).filter(isCovered)),
     goneDots: new Set([...namedGoneDots(knowledge), ...gone].filter((dot) => !isCovered(dot))),
     goneTags: deadTags(knowledge, hour),
+    folded: foldedNames([
+      ...[knowledge.contentHash(), ...earlier].map(foldedName),
+      ...(knowledge.bases.get(before)?.folded ?? []),
+    ]),
   }
   return [
     baseFact(lineage, base),
@@ -79,6 +96,20 @@ export function rebaseFacts(knowledge: Knowledge, lineage: string, hour: number)
     ...knowledge.undecidedIntents().map(intentFact),
     ...[...knowledge.forwarded].map(forwardedFact),
   ]
+}
+
+/**
+ * True when the lineage began with a base that holds all of `other`: it has nothing to add. Without this a replica
+ * would put back, one by one, what the rebase folded away, and no document would ever become small.
+ */
+export function isFolded(target: Knowledge, lineage: string, other: Knowledge): boolean {
+  return target.bases.get(lineage)?.folded.includes(foldedName(other.contentHash())) ?? false
+}
+
+/** A removal that says nothing new: what it names is gone here already, by a base. */
+function isNamedGone(target: Knowledge, fact: Fact): boolean {
+  if (fact.map !== 'x') return false
+  return isKeyedTag(fact.name) ? target.isGoneTag(fact.name as Tag) : target.isGoneDot(fact.name)
 }
 
 /** Faults: `invalid-request` when the key has another value here, which no honest replica can have written. */
@@ -108,5 +139,5 @@ export function absorbFacts(target: Knowledge, source: Knowledge, options: { for
     if (!union.isGone(entry)) facts.push(entryFact(entry))
     else if (!union.isGoneDot(entry.dot)) facts.push(removedFact(entry.dot))
   }
-  return facts.filter((fact) => isUnknown(target, fact))
+  return facts.filter((fact) => isUnknown(target, fact) && !isNamedGone(target, fact))
 }

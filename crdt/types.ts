@@ -97,5 +97,7 @@ export const rebaseSizeBytesMin = 8_192
 export const rebaseGrowthFactor = 3
 /** Hours for which a dead request key is remembered across rebases: the retry window of API.md. */
 export const requestKeyHours = 24
+/** Documents that a base names as folded; a replica that missed more rebases than this merges fact by fact. */
+export const foldedDocumentsMax = 24
 /** Dead request keys remembered across a rebase, so that a busy script can't fill the document. */
 export const requestKeysKeptMax = 256

@@ -17,6 +17,9 @@ const emptyHash = CartDocument.create({ clientId: 0, lineage: newLineage(new Uin
 /** Milliseconds of an hour, in which request keys age (CART.md). */
 const hourMs = 3_600_000
 
+/** Changes that another member may be behind by when a rebase reaches it, and take it as it is all the same. */
+const earlierMax = 8
+
 /** A document with what the disk says about it. */
 export type OpenCart = {
   readonly user: UserId
@@ -27,6 +30,8 @@ export type OpenCart = {
   delivered: { [member: string]: string }
   syncedHash: string | null
   readonly writer: string
+  /** Contents that it had lately, the newest first: other members may still be at one of them when it is rebased. */
+  earlier: readonly string[]
 }
 
 /** What `update` did. `before` and `after` are content hashes. */
@@ -96,6 +101,7 @@ export class CartShelf {
       delivered: { ...(unwritten?.delivered ?? row.delivered) },
       syncedHash: unwritten === undefined ? row.syncedHash : unwritten.syncedHash,
       writer: this.#writer(row.user),
+      earlier: [row.hash],
     }
   }
 
@@ -111,7 +117,16 @@ export class CartShelf {
       lineage: newLineage(random.bytes(12)),
     })
     const writer = this.#writer(user)
-    return this.#remember({ user, document, hash: '', held, delivered: {}, syncedHash: null, writer })
+    return this.#remember({
+      user,
+      document,
+      hash: '',
+      held,
+      delivered: {},
+      syncedHash: null,
+      writer,
+      earlier: [],
+    })
   }
 
   #clientId(): number {
@@ -149,7 +164,10 @@ export class CartShelf {
       try {
         const value = work(cart)
         if (options.held === 'set') cart.held = 'set'
-        const rebased = options.mayRebase === true && cart.document.needsRebase()
+        // Only together with an edit: a rebase is a new content to be brought to everybody, and who merely looks (at a
+        // guest's cart that has gone to an account, every other second) would never see it settle.
+        const isEdited = cart.document.contentHash() !== before
+        const rebased = options.mayRebase === true && isEdited && cart.document.needsRebase()
         if (rebased) this.#rebase(cart)
         const after = cart.document.contentHash()
         const differs = after !== before || cart.document.lineage !== lineage || cart.held !== heldBefore
@@ -174,6 +192,7 @@ export class CartShelf {
       clientId: this.#clientId(),
       lineage: newLineage(random.bytes(12)),
       hour: Math.floor(clock.wallMs() / hourMs),
+      earlier: cart.earlier,
     })
   }
 
@@ -194,6 +213,7 @@ export class CartShelf {
       alsoWrite?.()
     })
     cart.hash = hash
+    cart.earlier = [hash, ...cart.earlier].slice(0, earlierMax)
   }
 
   /** Notes who has which content; written to disk with the next `writeDelivery`. */

@@ -77,6 +77,31 @@ test('10,000 edits, 1,000 openings and 100 orders end below 32 kB', { timeout: 6
   assert.ok(rebases > 10 && rebases < 400, figures)
 })
 
+test('replicas stay as small as the home that rebases, also those that are a few edits behind', () => {
+  const writer = writerId(user, 'home', 1, 0)
+  let home = CartDocument.create({ clientId: 1, lineage: 'home-lineage' })
+  const replicas = [2, 3].map((clientId) => CartDocument.load(home.encode(), { clientId }))
+  let [earlier, rebases, peakSizeBytes]: [string[], number, number] = [[home.contentHash()], 0, 0]
+  for (let count = 0; count < 3_000; count += 1) {
+    const edit: CartEdit = { kind: 'set', sku: `SKU-${count % 12}` as Sku, quantity: 1 + (count % 7) }
+    home.edit(edit, writer, requestKey(user, String(count), edit))
+    if (home.needsRebase()) {
+      rebases += 1
+      home = home.rebase({ clientId: 10 + rebases, lineage: `home-lineage-${count}`, hour: 1, earlier })
+    }
+    earlier = [home.contentHash(), ...earlier].slice(0, 8)
+    // The second replica hears of every fourth edit only.
+    for (const replica of count % 4 === 0 ? replicas : replicas.slice(0, 1)) {
+      replica.merge(home.encode())
+      assert.equal(replica.contentHash(), home.contentHash())
+      peakSizeBytes = Math.max(peakSizeBytes, replica.encode().byteLength)
+    }
+  }
+  const figures = `peak ${peakSizeBytes}, rebases ${rebases}`
+  assert.ok(peakSizeBytes < 2 * atRestSizeBytesMax, figures)
+  assert.ok(rebases > 5 && rebases < 100, figures)
+})
+
 test('the estimated size is never below the encoded one, and is exact after encoding', () => {
   const doc = CartDocument.create({ clientId: 1, lineage: 'estimates' })
   const writer = writerId(user, 'm', 1, 0)

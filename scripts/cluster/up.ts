@@ -16,7 +16,7 @@ import {
   type NodePlace,
 } from './directory.ts'
 import { Failure, progress } from './failure.ts'
-import { clusterView, importCsv } from './http.ts'
+import { clusterView, importCsv, type ClusterView } from './http.ts'
 import { withLock } from './lock.ts'
 import type { Options } from './options.ts'
 import { checkPorts } from './ports.ts'
@@ -93,7 +93,14 @@ async function deleteCluster(directory: string): Promise<void> {
   deleteData(directory)
 }
 
-/** Every node admitted, as many voters as their number asks for, and a primary that every node knows. */
+/** What nodes have to agree on: members that live on gossip hear of the last new voter a moment after the others. */
+function beliefs({ term, primary, members }: ClusterView): string {
+  const voters = members.filter(({ voter }) => voter).map(({ node }) => node)
+  const names = members.map(({ node }) => node)
+  return JSON.stringify([term, primary, voters.sort(), names.sort()])
+}
+
+/** Every node admitted, as many voters as their number asks for, and a primary; and every node knows all of it. */
 async function waitVoters(directory: string, record: ClusterRecord): Promise<void> {
   let seen = 'no node answers'
   const complete = await poll(async () => {
@@ -105,7 +112,7 @@ async function waitVoters(directory: string, record: ClusterRecord): Promise<voi
     const target = votersTarget(view.members.filter(({ eligible }) => eligible).length)
     seen = `${voters} of ${target} voters, primary ${primary ?? 'none'}`
     if (missing.length > 0) seen += `, not admitted: ${missing.join(' ')}`
-    const unaware = nodes.filter((node) => node.view?.primary !== primary || node.view.term !== view.term)
+    const unaware = nodes.filter((node) => node.view === null || beliefs(node.view) !== beliefs(view))
     if (unaware.length > 0) seen += `, not known yet to ${unaware.map(({ place }) => place.name).join(' ')}`
     const whole = missing.length === 0 && voters >= target && primary !== null
     return whole && unaware.length === 0 ? true : null

@@ -6,7 +6,6 @@
 import type {
   AccountRecord,
   CommandResult,
-  Contact,
   MemberRecord,
   OrderIntent,
   OrderRecord,
@@ -21,7 +20,6 @@ import type {
   GossipVerdict,
   Hello,
   HomeRecord,
-  PeerRequest,
   PeerRequestKind,
   PeerRequestOf,
   PeerResponseOf,
@@ -34,7 +32,6 @@ import type {
   Handle,
   LogIndex,
   MemberId,
-  NodeName,
   OrderId,
   Sku,
   Tag,
@@ -265,16 +262,19 @@ export interface SnapshotSource {
   readonly applied: AppliedState
   readonly catalog: CatalogState
   readonly membersVersion: LogIndex
-  read(offset: number, sizeBytesMax: number): Uint8Array
-  close(): void
+  read(offset: number, sizeBytesMax: number): Promise<Uint8Array>
+  close(): Promise<void>
 }
 
-/** Collects chunks; nothing is visible before `install`, which is all or nothing. */
+/** Collects chunks, one after the other; nothing is visible before `install`, which is all or nothing. */
 export interface SnapshotSink {
-  write(bytes: Uint8Array): void
-  /** Checks the copy (integrity, cluster id, catalog not older than the own) and swaps it in. Throws Fault when refused. */
-  install(): void
-  abandon(): void
+  write(bytes: Uint8Array): Promise<void>
+  /**
+   * Checks the copy (integrity, cluster id, digest) while the node works on, then, in one turn, that it is not older
+   * than what the node has by then, and swaps it in. Rejects with Fault when it is refused; nothing is changed then.
+   */
+  install(): Promise<void>
+  abandon(): Promise<void>
 }
 
 /** `shop.db`: what applying the log produces. */
@@ -306,8 +306,11 @@ export interface ShopStore {
   /** Log index of the newest order decision. */
   ordersIndex(): LogIndex
 
-  /** `full`: everything, for voters and learners. `catalog`: catalog and members only, never accounts or orders. */
-  snapshot(kind: 'full' | 'catalog'): SnapshotSource
+  /**
+   * `full`: everything, for voters and learners. `catalog`: catalog and members only, never accounts or orders. Made
+   * while the node works on: the copy is of some moment between the call and the answer, and says of which.
+   */
+  snapshot(kind: 'full' | 'catalog'): Promise<SnapshotSource>
   receive(kind: 'full' | 'catalog'): SnapshotSink
   sizeBytes(): number
   close(): void
@@ -386,13 +389,4 @@ export interface LocalStore {
 
 export type Stores = { readonly log: LogStore; readonly shop: ShopStore; readonly local: LocalStore }
 
-export type {
-  CatalogVersionRecord,
-  Contact,
-  HardState,
-  HomeRecord,
-  LogEntry,
-  NodeName,
-  PeerRequest,
-  RaftConfig,
-}
+export type { CatalogVersionRecord, HardState, LogEntry, RaftConfig }

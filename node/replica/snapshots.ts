@@ -52,7 +52,7 @@ export class Snapshots {
 
   /** Primary: hands a member a full snapshot. Resolves with the log index it covers. */
   async send(to: MemberId): Promise<number> {
-    const { id, source } = this.#open('full', to)
+    const { id, source } = await this.#open('full', to)
     const { index, term, config } = source.applied
     try {
       const request: PeerRequestOf<'snapshot-take'> = {
@@ -82,13 +82,17 @@ export class Snapshots {
     await this.#receive('catalog', from, offer.snapshot, offer.sizeBytes)
   }
 
-  #open(kind: 'full' | 'catalog', reader: MemberId): { id: string; source: SnapshotSource } {
+  async #open(kind: 'full' | 'catalog', reader: MemberId): Promise<{ id: string; source: SnapshotSource }> {
     for (const [id, held] of this.#held) if (held.reader === reader) this.#drop(id)
     if (this.#held.size >= sourcesMax) {
       throw new Fault('overloaded', 'too many snapshots are being read here', {}, { retryAfterSeconds: 2 })
     }
     const id = Buffer.from(this.#options.random.bytes(12)).toString('hex')
-    const source = this.#options.shop.snapshot(kind)
+    const source = await this.#options.shop.snapshot(kind)
+    if (this.#stopped) {
+      await source.close()
+      throw new Fault('internal', 'this node is stopping')
+    }
     this.#held.set(id, { source, reader, cancel: this.#expire(id) })
     return { id, source }
   }
@@ -102,7 +106,12 @@ export class Snapshots {
     if (held === undefined) return
     this.#held.delete(id)
     held.cancel()
-    held.source.close()
+    held.source.close().catch((error: unknown) => {
+      this.#options.logger.warn(
+        { reason: String(error) },
+        'a snapshot could not be removed; the next start does',
+      )
+    })
   }
 
   async #receive(
@@ -120,12 +129,12 @@ export class Snapshots {
         const bytes = await this.#chunk(from, snapshot, offset)
         if (bytes.length === 0) throw new Fault('internal', 'the snapshot ended early')
         if (this.#stopped) throw new Fault('internal', 'this node is stopping')
-        sink.write(bytes)
+        await sink.write(bytes)
         offset += bytes.length
       }
-      sink.install()
+      await sink.install()
     } catch (error) {
-      sink.abandon()
+      await sink.abandon()
       throw error
     } finally {
       this.#receiving = false
@@ -156,7 +165,7 @@ export class Snapshots {
 
   readonly handlers = {
     'snapshot-open': async (from: MemberId): Promise<PeerResponseOf<'snapshot-open'>> => {
-      const { id, source } = this.#open('catalog', from)
+      const { id, source } = await this.#open('catalog', from)
       const { version, digest } = source.catalog
       return {
         snapshot: id,
@@ -176,7 +185,7 @@ export class Snapshots {
         throw new Fault('not-found', 'no such snapshot is open for you')
       held.cancel()
       held.cancel = this.#expire(request.snapshot)
-      const bytes = held.source.read(request.offset, request.sizeBytesMax)
+      const bytes = await held.source.read(request.offset, request.sizeBytesMax)
       return { bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64') }
     },
     'snapshot-take': async (

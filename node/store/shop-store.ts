@@ -113,7 +113,7 @@ export class SqliteShopStore implements ShopStore {
     return this.#tables.orders.newestIndex()
   }
 
-  snapshot(kind: SnapshotKind): SnapshotSource {
+  async snapshot(kind: SnapshotKind): Promise<SnapshotSource> {
     const state = { ...this.#state(), ...(kind === 'catalog' ? { applied: nothingApplied } : {}) }
     if (this.#directory === null) return memorySnapshot(this.#connection, kind, state)
     return fileSnapshot(this.#connection, kind, state, this.#temporaryFile(snapshotFilePrefix))

@@ -87,12 +87,12 @@ export class MemorySink implements SnapshotSink {
     this.#options = options
   }
 
-  write(bytes: Uint8Array): void {
+  async write(bytes: Uint8Array): Promise<void> {
     assert(this.#chunks !== null, 'a snapshot that ended takes no more bytes')
     this.#chunks.push(bytes.slice())
   }
 
-  install(): void {
+  async install(): Promise<void> {
     assert(this.#chunks !== null, 'a snapshot is installed once')
     const bytes = Buffer.concat(this.#chunks)
     this.#chunks = null
@@ -113,7 +113,7 @@ export class MemorySink implements SnapshotSink {
     connection.replace(database)
   }
 
-  abandon(): void {
+  async abandon(): Promise<void> {
     this.#chunks = null
   }
 }
@@ -144,7 +144,7 @@ export class FileSink implements SnapshotSink {
     this.#descriptor = this.#guard(() => openSync(path, 'ax', ownerOnly))
   }
 
-  write(bytes: Uint8Array): void {
+  async write(bytes: Uint8Array): Promise<void> {
     const descriptor = this.#descriptor
     assert(descriptor !== null, 'a snapshot that ended takes no more bytes')
     this.#guard(() => {
@@ -152,20 +152,20 @@ export class FileSink implements SnapshotSink {
     })
   }
 
-  install(): void {
+  async install(): Promise<void> {
     assert(this.#descriptor !== null && !this.#ended, 'a snapshot is installed once')
     try {
       this.#closeDescriptor()
       this.#prepare()
     } catch (error) {
-      this.abandon()
+      await this.abandon()
       throw error
     }
     this.#ended = true
     this.#guard(() => this.#swap())
   }
 
-  abandon(): void {
+  async abandon(): Promise<void> {
     if (this.#ended) return
     this.#ended = true
     this.#closeDescriptor()

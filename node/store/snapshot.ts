@@ -43,11 +43,11 @@ class BytesSource implements SnapshotSource {
     return this.#bytes.byteLength
   }
 
-  read(offset: number, sizeBytesMax: number): Uint8Array {
+  async read(offset: number, sizeBytesMax: number): Promise<Uint8Array> {
     return this.#bytes.slice(offset, offset + sizeBytesMax)
   }
 
-  close(): void {
+  async close(): Promise<void> {
     // Memory is given back with the object.
   }
 }
@@ -70,7 +70,7 @@ class FileSource implements SnapshotSource {
     this.sizeBytes = fstatSync(this.#descriptor).size
   }
 
-  read(offset: number, sizeBytesMax: number): Uint8Array {
+  async read(offset: number, sizeBytesMax: number): Promise<Uint8Array> {
     assert(this.#descriptor !== null, 'a closed snapshot is not read')
     try {
       const bytes = Buffer.alloc(Math.max(0, Math.min(sizeBytesMax, this.sizeBytes - offset)))
@@ -81,7 +81,7 @@ class FileSource implements SnapshotSource {
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     if (this.#descriptor === null) return
     closeSync(this.#descriptor)
     this.#descriptor = null

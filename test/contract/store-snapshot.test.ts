@@ -41,19 +41,20 @@ function busyShop(world: World): { stores: OpenedStores; applying: Applying } {
   return { stores, applying }
 }
 
-function bytesOf(source: SnapshotSource): Buffer {
-  const bytes = Buffer.from(source.read(0, source.sizeBytes))
-  source.close()
+async function bytesOf(making: Promise<SnapshotSource>): Promise<Buffer> {
+  const source = await making
+  const bytes = Buffer.from(await source.read(0, source.sizeBytes))
+  await source.close()
   return bytes
 }
 
 describe.each(pairs)('a snapshot, %s', (_name, makeFrom, makeTo) => {
-  test('full: everything, and the log goes on from there', () => {
+  test('full: everything, and the log goes on from there', async () => {
     const from = busyShop(makeFrom())
     const toWorld = makeTo()
     let to = toWorld.open()
     setCluster(to)
-    copySnapshot(from.stores.shop, to.shop, 'full')
+    await copySnapshot(from.stores.shop, to.shop, 'full')
     to = toWorld.reopen(to)
     expect(to.shop.applied()).toEqual(from.stores.shop.applied())
     expect([to.shop.feed(), to.shop.clusterId()]).toEqual(['log', from.stores.shop.clusterId()])
@@ -70,17 +71,17 @@ describe.each(pairs)('a snapshot, %s', (_name, makeFrom, makeTo) => {
     expect(to.shop.products({ q: 'lam', sort: 'relevance', limit: 5 }).total).toBe(1)
   })
 
-  test('catalog: products and members, no trace of orders and accounts', () => {
+  test('catalog: products and members, no trace of orders and accounts', async () => {
     const from = busyShop(makeFrom())
-    const source = from.stores.shop.snapshot('catalog')
+    const source = await from.stores.shop.snapshot('catalog')
     expect([source.catalog, source.membersVersion]).toEqual([from.stores.shop.read.catalog(), 1])
     expect(source.applied.index).toBe(0)
-    const bytes = bytesOf(source)
+    const bytes = await bytesOf(Promise.resolve(source))
     for (const secret of ['secret', 'Secret', user, orderId(1)])
       expect(bytes.includes(secret), `${secret}`).toBe(false)
     const to = makeTo().open()
     setCluster(to)
-    copySnapshot(from.stores.shop, to.shop, 'catalog')
+    await copySnapshot(from.stores.shop, to.shop, 'catalog')
     expect(to.shop.read.catalog()).toEqual(from.stores.shop.read.catalog())
     expect(to.shop.read.members()).toEqual(from.stores.shop.read.members())
     expect([to.shop.feed(), to.shop.applied().index, to.shop.orders({ limit: 5 }).items]).toEqual([
@@ -92,41 +93,39 @@ describe.each(pairs)('a snapshot, %s', (_name, makeFrom, makeTo) => {
     expect(to.shop.products({ category: 'lights', sort: 'title', limit: 5 }).total).toBe(1)
   })
 
-  test('is a moment: what happens while it is read is not in it', () => {
+  test('is a moment: what happens while it is read is not in it', async () => {
     const from = busyShop(makeFrom())
-    const source = from.stores.shop.snapshot('full')
+    const source = await from.stores.shop.snapshot('full')
     const sink = (() => {
       const to = makeTo().open()
       setCluster(to)
       return { to, sink: to.shop.receive('full') }
     })()
     for (let offset = 0; offset < source.sizeBytes; offset += 4_096) {
-      sink.sink.write(source.read(offset, 4_096))
+      await sink.sink.write(await source.read(offset, 4_096))
       if (offset === 8_192) from.applying.change(replace('later'))
     }
-    source.close()
-    sink.sink.install()
+    await source.close()
+    await sink.sink.install()
     expect(sink.to.shop.applied()).toEqual(source.applied)
     expect(sink.to.shop.read.catalog()).toEqual(source.catalog)
     expect(catalogDigestOf(sink.to.shop.allProducts())).toBe(source.catalog.digest)
   })
 
-  test('nothing is taken that is torn, foreign, older or wrong', () => {
+  test('nothing is taken that is torn, foreign, older or wrong', async () => {
     const from = busyShop(makeFrom())
-    const good = bytesOf(from.stores.shop.snapshot('full'))
+    const good = await bytesOf(from.stores.shop.snapshot('full'))
     const toWorld = makeTo()
     let to = toWorld.open()
     setCluster(to)
     const own = new Applying(to.shop).begin()
     own.change(replace('own'))
     const before = [...to.shop.allProducts()]
-    const install =
-      (bytes: Uint8Array, kind: 'full' | 'catalog' = 'full') =>
-      (): void => {
-        const sink = to.shop.receive(kind)
-        sink.write(bytes)
-        sink.install()
-      }
+    const install = async (bytes: Uint8Array, kind: 'full' | 'catalog' = 'full'): Promise<void> => {
+      const sink = to.shop.receive(kind)
+      await sink.write(bytes)
+      await sink.install()
+    }
     const flipped = Buffer.from(good)
     flipped.write('X', flipped.indexOf('"handle":"lamp"') + 12)
     const bad: [string, Uint8Array][] = [
@@ -135,30 +134,30 @@ describe.each(pairs)('a snapshot, %s', (_name, makeFrom, makeTo) => {
       ['no database', Buffer.from('x'.repeat(8_192))],
       ['a changed product', flipped],
     ]
-    for (const [name, bytes] of bad) expect(install(bytes), `${name}`).toThrow(Fault)
+    for (const [name, bytes] of bad) await expect(install(bytes), `${name}`).rejects.toThrow(Fault)
     for (let n = 1; n < 9; n += 1) own.change(replace(`own-${n}`))
-    expect(install(good)).toThrow('older')
-    expect(install(good, 'catalog')).toThrow('older')
+    await expect(install(good)).rejects.toThrow('older')
+    await expect(install(good, 'catalog')).rejects.toThrow('older')
     const stranger = makeFrom().open()
     setCluster(stranger, otherClusterId)
-    expect(install(bytesOf(stranger.shop.snapshot('full')))).toThrow('another cluster')
+    await expect(install(await bytesOf(stranger.shop.snapshot('full')))).rejects.toThrow('another cluster')
     const abandoned = to.shop.receive('full')
-    abandoned.write(good)
-    abandoned.abandon()
+    await abandoned.write(good)
+    await abandoned.abandon()
     to = toWorld.reopen(to)
     expect([...to.shop.allProducts()].slice(0, before.length)).toEqual(before)
     expect(to.shop.feed()).toBe('log')
   })
 
-  test('a follower of the log does not go back, and newer members stay', () => {
+  test('a follower of the log does not go back, and newer members stay', async () => {
     const from = busyShop(makeFrom())
     const to = makeTo().open()
     setCluster(to)
-    copySnapshot(from.stores.shop, to.shop, 'full')
+    await copySnapshot(from.stores.shop, to.shop, 'full')
     const ahead = new Applying(to.shop)
     ahead.run({ kind: 'member.update', id: 'idn1' as never, capacity: 7 })
-    expect(() => copySnapshot(from.stores.shop, to.shop, 'full')).toThrow('before')
-    copySnapshot(from.stores.shop, to.shop, 'catalog')
+    await expect(copySnapshot(from.stores.shop, to.shop, 'full')).rejects.toThrow('before')
+    await copySnapshot(from.stores.shop, to.shop, 'catalog')
     expect(to.shop.read.members()[0]?.capacity).toBe(7)
     expect(to.shop.read.membersVersion()).toBe(ahead.index)
     expect(from.stores.shop.read.sku(variant('lamp-sku').sku)?.price).toBe(1_000)

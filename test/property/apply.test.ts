@@ -126,18 +126,18 @@ function rows(shop: ShopStore): unknown {
   }
 }
 
-test('by the log, by a snapshot in the middle, and by the broadcast', () => {
+test('by the log, by a snapshot in the middle, and by the broadcast', async () => {
   const history = fc.array(fc.record({ body, retry: fc.boolean() }), { minLength: 1, maxLength: 40 })
-  fc.assert(
-    fc.property(history, fc.double({ min: 0, max: 1, noNaN: true }), (commands, middle) => {
+  await fc.assert(
+    fc.asyncProperty(history, fc.double({ min: 0, max: 1, noNaN: true }), async (commands, middle) => {
       const first = new Applying(memoryStores().shop).begin()
       const second = new Applying(memoryStores().shop).begin()
       const { shop: broadcast } = memoryStores()
       const late = memoryStores().shop
       let third: Applying | null = null
-      commands.forEach((command, position) => {
+      for (const [position, command] of commands.entries()) {
         if (third === null && position >= middle * commands.length) {
-          copySnapshot(first.shop, late, 'full')
+          await copySnapshot(first.shop, late, 'full')
           third = new Applying(late)
         }
         for (const id of command.retry ? ['twice', 'twice'] : ['once']) {
@@ -148,7 +148,7 @@ test('by the log, by a snapshot in the middle, and by the broadcast', () => {
           const version = outcomes[0]?.version ?? null
           if (version !== null) broadcast.transaction((tables) => applyVersion(tables, version))
         }
-      })
+      }
       expect(rows(second.shop)).toEqual(rows(first.shop))
       expect(rows(third === null ? second.shop : late)).toEqual(rows(first.shop))
       const { read } = first.shop

@@ -217,12 +217,18 @@ export function intent(more: Partial<OrderIntent> = {}): OrderIntent {
 }
 
 /** Moves a snapshot from one store to another. */
-export function copySnapshot(from: ShopStore, to: ShopStore, kind: 'full' | 'catalog', chunk = 10_000): void {
-  const source = from.snapshot(kind)
+export async function copySnapshot(
+  from: ShopStore,
+  to: ShopStore,
+  kind: 'full' | 'catalog',
+  chunk = 10_000,
+): Promise<void> {
+  const source = await from.snapshot(kind)
   const sink = to.receive(kind)
-  for (let offset = 0; offset < source.sizeBytes; offset += chunk) sink.write(source.read(offset, chunk))
-  source.close()
-  sink.install()
+  for (let offset = 0; offset < source.sizeBytes; offset += chunk)
+    await sink.write(await source.read(offset, chunk))
+  await source.close()
+  await sink.install()
 }
 
 export function product(name: string, version: number, more: Partial<Product> = {}): Product {

@@ -103,9 +103,13 @@ export class Presence implements PresenceView {
 
   peerConnected(peer: PeerInfo): void {
     const seen = this.#entry(peer.id)
-    // A newer life said hello: whatever the old one held in memory (a lease above all) is gone.
-    if (seen.starts > 0 && peer.hello.starts > seen.starts) this.#options.gone(peer.id)
-    seen.starts = Math.max(seen.starts, peer.hello.starts)
+    if (peer.hello.starts > seen.starts) {
+      // A newer life said hello: whatever the old one held in memory (a lease above all) is gone.
+      if (seen.starts > 0) this.#options.gone(peer.id)
+      seen.starts = peer.hello.starts
+      // It counts its words from 1 again; measured by the old life's count they would all seem stale.
+      seen.sequence = -1
+    }
     seen.stopping = false
     seen.heardAtMs = this.#options.clock.monotonicMs()
     this.#set(peer.id, seen, true)

@@ -57,7 +57,7 @@ export class Gate {
 
   /** Not logged off, and not a guest of long ago. */
   isGood(claims: SessionClaims): boolean {
-    return !this.#replica.users.isRevoked(claims.id) && !this.#replica.users.isExpired(claims.user)
+    return !this.#replica.users.isOver(claims) && !this.#replica.users.isExpired(claims.user)
   }
 
   /** The Authorization header decides when there is one; else the cookie. Fault `forbidden` for a cookie sent by another site. */

@@ -24,6 +24,8 @@ export const rejectedLinesMax = 10_000
 
 /** How long a session is good. Guests also end by --guest-cart-days. */
 export const sessionLifetimeMs = 30 * 86_400_000
+/** A token issued by a node whose clock runs ahead by less is ended with all others of its user. */
+export const sessionClockSkewMs = 5_000
 /** API.md, "Redirection". */
 export const ticketLifetimeMs = 30_000
 /** API.md: one request meets at most two redirects. */

@@ -84,6 +84,15 @@ export const logOnBody = z
   .object({ email: z.string().min(1).max(254), password: z.string().min(1).max(200) })
   .openapi('LogOn')
 
+const newPassword = accountBody.shape.password
+export const passwordBody = z
+  .object({ current: z.string().min(1).max(200), password: newPassword })
+  .openapi('NewPassword')
+export const deleteAccountBody = z.object({ password: z.string().min(1).max(200) }).openapi('DeleteAccount')
+export const logOffQuery = z.object({
+  everywhere: flagSchema.optional().openapi({ description: 'All sessions of this user, on every device' }),
+})
+
 export const addItemBody = z
   .object({ sku: skuField, quantity: z.int().min(1).max(quantityMax) })
   .openapi('AddItem')

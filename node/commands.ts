@@ -268,8 +268,14 @@ export const commandBodySchema = z.discriminatedUnion('kind', [
     user: userIdSchema.optional(),
   }),
   z.object({ kind: z.literal('account.create'), account: accountRecordSchema }),
-  z.object({ kind: z.literal('account.password'), user: userIdSchema, passwordHash: z.string().max(300) }),
-  z.object({ kind: z.literal('account.delete'), user: userIdSchema }),
+  /** `previousHash`: against which the shopper's password was checked. */
+  z.object({
+    kind: z.literal('account.password'),
+    user: userIdSchema,
+    previousHash: z.string().max(300),
+    passwordHash: z.string().max(300),
+  }),
+  z.object({ kind: z.literal('account.delete'), user: userIdSchema, previousHash: z.string().max(300) }),
   z.object({ kind: z.literal('member.join'), member: memberJoinSchema }),
   z.object({
     kind: z.literal('member.update'),

@@ -96,6 +96,11 @@ export function parseUserId(raw: unknown): UserId {
   return raw as UserId
 }
 
+/** Stands in the table of revoked tokens for all tokens of a user that end by then; no token has such an id. */
+export function allSessionsOf(user: UserId): string {
+  return `user:${user}`
+}
+
 export function isGuest(user: UserId): boolean {
   return user.startsWith('g')
 }

@@ -170,7 +170,7 @@ export const peerRequestSchemas = {
   'cart-view': z.object({ user: userIdSchema }),
   /** What the user's home knows about orders that have no decision yet. */
   'pending-orders': z.object({ user: userIdSchema }),
-  /** Sold and decided entries in log order, for the watermark of each set member. */
+  /** Decided orders and erased accounts in log order, for the watermark of each set member. */
   'sold-since': z.object({ afterIndex: index, limit: z.int().min(1).max(1_000) }),
   /** Cart of a guest to be merged into an account's cart at log-on; the guest's home answers. */
   'guest-merge': z.object({ guest: userIdSchema, account: userIdSchema }),
@@ -250,6 +250,7 @@ export const peerResponseSchemas = {
         tags: z.array(tagSchema),
       }),
     ),
+    erased: z.array(z.object({ index, user: userIdSchema })),
     throughIndex: index,
   }),
   'guest-merge': z.object({ bytes: base64.nullable() }),

@@ -7,7 +7,6 @@ import type {
   AccountRecord,
   CommandResult,
   MemberRecord,
-  OrderIntent,
   OrderRecord,
   OrderStatus,
   Product,
@@ -19,7 +18,6 @@ import type {
   GossipTopic,
   GossipVerdict,
   Hello,
-  HomeRecord,
   PeerRequestKind,
   PeerRequestOf,
   PeerResponseOf,
@@ -38,6 +36,7 @@ import type {
   Term,
   UserId,
 } from './ids.ts'
+import type { LocalStore } from './ports-local.ts'
 
 // ---------------------------------------------------------------- time, chance, words
 
@@ -201,6 +200,9 @@ export type SoldNotice = {
   tags: Tag[]
 }
 
+/** An account that was erased: who holds a cart, a session or an outbox entry of it lets go of them. */
+export type ErasedNotice = { index: LogIndex; user: UserId }
+
 export type CatalogState = { version: CatalogVersion; digest: Digest }
 export type AppliedState = { index: LogIndex; term: Term; config: RaftConfig }
 
@@ -245,7 +247,9 @@ export interface Tables {
   account(id: UserId): AccountRecord | null
   accountByEmail(email: string): AccountRecord | null
   putAccount(account: AccountRecord): void
-  deleteAccount(id: UserId): void
+  /** Remembers that this account was erased, by log index, for every node that may hold something of it. */
+  deleteAccount(id: UserId, index: LogIndex): void
+  isErasedAccount(id: UserId): boolean
   /** Erases contact and note of all orders of a user. */
   eraseContacts(user: UserId): void
 
@@ -303,7 +307,9 @@ export interface ShopStore {
   orders(query: OrderPageQuery): { items: OrderRecord[]; next: string | null }
   /** Ids and lines of all orders for checks: `[id, number, status]` in id order. */
   soldSince(afterIndex: LogIndex, limit: number): SoldNotice[]
-  /** Log index of the newest order decision. */
+  /** Accounts erased after a log index, in log order. */
+  erasedSince(afterIndex: LogIndex, limit: number): ErasedNotice[]
+  /** Log index of the newest order decision or erased account. */
   ordersIndex(): LogIndex
 
   /**
@@ -316,77 +322,7 @@ export interface ShopStore {
   close(): void
 }
 
-// ---------------------------------------------------------------- local.db
-
-export type CartRow = {
-  user: UserId
-  /** Full document state as crdt/ encodes it. */
-  state: Uint8Array
-  /** Content hash of `state`. */
-  hash: string
-  /** Content hash through which each member of the set is known to have it. */
-  delivered: { readonly [member: string]: string }
-  /** Content hash that the primary took and distributed last; null never. */
-  syncedHash: string | null
-  /** `set`: this node is in the user's server set. `passing`: kept as primary until the set has it. */
-  held: 'set' | 'passing'
-  updatedAtMs: number
-}
-
-export type SessionRow = {
-  user: UserId
-  record: HomeRecord
-  /** The set and home before the newest change of either: where an older copy may still be. */
-  previousMembers: MemberId[]
-  lastActiveAtMs: number
-}
-
-export type OutboxRow = {
-  order: OrderId
-  user: UserId
-  intent: OrderIntent
-  createdAtMs: number
-}
-
-/** `local.db`: carts, session records, revoked tokens, the order outbox. On disk when a write returns. */
-export interface LocalStore {
-  /** Runs `work` in one transaction: the group commit of many shoppers' writes. */
-  transaction<T>(work: () => T): T
-  clusterId(): ClusterId | null
-  setClusterId(clusterId: ClusterId): void
-
-  cart(user: UserId): CartRow | null
-  putCart(row: CartRow): void
-  /** Only the bookkeeping of who has it. */
-  setDelivery(user: UserId, delivered: { readonly [member: string]: string }, syncedHash: string | null): void
-  deleteCart(user: UserId): void
-  /** Users of all carts held, after `after`, in user order: pages for start-up and clean-up. */
-  cartUsers(after: UserId | null, limit: number): UserId[]
-  cartCount(): number
-
-  session(user: UserId): SessionRow | null
-  putSession(row: SessionRow): void
-  deleteSession(user: UserId): void
-  sessions(after: UserId | null, limit: number): SessionRow[]
-  /** Sessions whose record names this home. */
-  sessionCount(home: MemberId): number
-
-  outbox(): OutboxRow[]
-  outboxEntry(order: OrderId): OutboxRow | null
-  putOutbox(row: OutboxRow): void
-  deleteOutbox(order: OrderId): void
-
-  isRevoked(tokenId: string): boolean
-  revoke(tokenId: string, expiresAtMs: number): void
-  revokedAfter(nowMs: number, limit: number): { id: string; expiresAtMs: number }[]
-  dropRevokedBefore(expiresAtMs: number): void
-
-  /** Log index of the newest sold notice taken in. */
-  soldWatermark(): LogIndex
-  setSoldWatermark(index: LogIndex): void
-  close(): void
-}
-
 export type Stores = { readonly log: LogStore; readonly shop: ShopStore; readonly local: LocalStore }
 
+export type * from './ports-local.ts'
 export type { CatalogVersionRecord, HardState, LogEntry, RaftConfig }

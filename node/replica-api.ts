@@ -170,7 +170,16 @@ export interface Users {
   describe(user: UserId): Promise<{ user: UserInfo; assignment: Assignment }>
   /** Refused at this node at once, at connected nodes within a second. */
   revoke(tokenId: string, expiresAtMs: number): void
-  isRevoked(tokenId: string): boolean
+  /** Ends every session of the user whose token expires by then. */
+  revokeAll(user: UserId, untilMs: number): void
+  /** Tokens of the user that expire by then are refused; 0 when no such end is known. */
+  revokedAllUntilMs(user: UserId): number
+  /** Logged off (alone or with all of its user's), or its account was erased. */
+  isOver(session: { id: string; user: UserId; expiresAtMs: number }): boolean
+  /** Faults: `forbidden` for a wrong current password, `unauthorized` when the account is gone, `conflict`. */
+  changePassword(input: { user: UserId; current: string; password: string }): Promise<void>
+  /** Erases the account, its cart, and contact and note of its orders, at every node. Faults as `changePassword`. */
+  deleteAccount(input: { user: UserId; password: string }): Promise<void>
   /** Drops a guest id that is older than --guest-cart-days. */
   isExpired(user: UserId): boolean
 }

@@ -8,7 +8,7 @@ import { withCookie } from '../home.ts'
 import { check, isCleanText } from '../input.ts'
 import { problemKinds } from '../problems.ts'
 import type { NewSession } from '../routes/users.ts'
-import { logOn, register } from '../routes/users.ts'
+import { freshSession, logOn, register } from '../routes/users.ts'
 import { accountBody, logOnBody } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
 import { queryText } from './format.ts'
@@ -77,7 +77,7 @@ async function submitted(
   const next = ownPath(fields['next'])
   try {
     const { user } = await run(fields)
-    const shopper = shop.tokens.issue(user.id)
+    const shopper = freshSession(shop, user.id)
     return withCookie(shop, { shopper, hops: 0, byTicket: false }, seeOther(shop, next))
   } catch (error) {
     if (!isFault(error) || !mendable.has(error.code)) throw error

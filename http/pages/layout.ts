@@ -58,7 +58,7 @@ function navigation({ q, who }: PageFrame): Html {
       ? ''
       : who === null
         ? html`<a href="/log-on">Log on</a>`
-        : html`<span class="who">${who}</span>
+        : html`<a class="who" href="/account">${who}</a>
             <form method="post" action="/log-off"><button class="link">Log off</button></form>`
   return html`<header class="top">
     <div class="container">

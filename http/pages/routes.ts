@@ -8,12 +8,14 @@ import { browsePages } from './browse.ts'
 import { cartPages } from './cart.ts'
 import { clusterPages } from './cluster.ts'
 import { orderPages } from './orders.ts'
+import { ownAccountPages } from './own-account.ts'
 
 export function pages(shop: Shop, imports: ImportGate): void {
   browsePages(shop)
   cartPages(shop)
   orderPages(shop)
   accountPages(shop)
+  ownAccountPages(shop)
   adminPages(shop, imports)
   clusterPages(shop)
   assetRoutes(shop)

@@ -6,9 +6,11 @@ import { isFault } from '../../node/faults.ts'
 import type { UserId } from '../../node/ids.ts'
 import { isGuest, parseCommandId } from '../../node/ids.ts'
 import type { Assignment, UserInfo } from '../../node/replica-api.ts'
+import type { Shopper } from '../auth.ts'
 import { sessionDocument } from '../documents.ts'
-import { idempotencyKey, readJson, readOptionalJson } from '../input.ts'
-import { accountBody, logOnBody } from '../schemas.ts'
+import { idempotencyKey, readJson, readOptionalJson, readQuery } from '../input.ts'
+import { sessionClockSkewMs, sessionLifetimeMs } from '../limits.ts'
+import { accountBody, deleteAccountBody, logOffQuery, logOnBody, passwordBody } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
 import { clientAddress, define } from '../shop.ts'
 import { sessionDocumentOf } from '../views.ts'
@@ -80,9 +82,62 @@ export async function logOn(
   }
 }
 
+/** Faults `forbidden` for a wrong password, counted like failed log-ons, `too-many-requests`. */
+async function withPassword(
+  shop: Shop,
+  context: Context,
+  user: UserId,
+  run: () => Promise<void>,
+): Promise<void> {
+  const address = clientAddress(context)
+  await shop.rates.beforeLogOn(user, address)
+  try {
+    await run()
+  } catch (error) {
+    if (isFault(error) && error.code === 'forbidden') await shop.rates.logOnFailed(user, address)
+    throw error
+  }
+  await shop.rates.logOnSucceeded(user)
+}
+
+/** Every session of the user ends, on every device; tokens issued from now on live longer than that. */
+export function logOffEverywhere(shop: Shop, user: UserId): void {
+  const { users } = shop.replica
+  // A token that was issued after an earlier log-off everywhere expires a millisecond after what that one ended.
+  const issuedUntilMs = users.revokedAllUntilMs(user) + 1
+  users.revokeAll(user, Math.max(issuedUntilMs, shop.now() + sessionLifetimeMs + sessionClockSkewMs))
+}
+
+/** The session of the shopper who asks goes on, as a new one; all others end. */
+export async function changePassword(
+  shop: Shop,
+  context: Context,
+  user: UserId,
+  { current, password }: { current: string; password: string },
+): Promise<void> {
+  await withPassword(shop, context, user, () =>
+    shop.replica.users.changePassword({ user, current, password }),
+  )
+  logOffEverywhere(shop, user)
+}
+
+export async function deleteAccount(
+  shop: Shop,
+  context: Context,
+  user: UserId,
+  password: string,
+): Promise<void> {
+  await withPassword(shop, context, user, () => shop.replica.users.deleteAccount({ user, password }))
+  logOffEverywhere(shop, user)
+}
+
+export function freshSession(shop: Shop, user: UserId): Shopper {
+  return shop.tokens.issue(user, shop.replica.users.revokedAllUntilMs(user))
+}
+
 /** A fresh token (sessions change at log-on, DESIGN.md section 8), in body and cookie. */
 function sessionAnswer(shop: Shop, status: 200 | 201, { user, assignment }: NewSession): Response {
-  const issued = shop.tokens.issue(user.id)
+  const issued = freshSession(shop, user.id)
   const document = sessionDocumentOf(issued.token, user, assignment)
   return shop.answers.json(document, status, { 'Set-Cookie': shop.gate.cookie(issued) })
 }
@@ -167,14 +222,59 @@ function sessionRoutes(shop: Shop): void {
     {
       method: 'delete',
       path: '/api/session',
-      summary: 'Log off: the token is refused everywhere from now on',
+      summary: 'Log off: the token, or all of the user, is refused everywhere from now on',
       tag: 'users',
       auth: 'shopper',
+      query: logOffQuery,
       answers: { 204: 'Logged off' },
     },
     (context) => {
       const { claims } = shop.gate.shopper(context)
-      shop.replica.users.revoke(claims.id, claims.expiresAtMs)
+      const { everywhere } = readQuery(context, logOffQuery)
+      if (everywhere === true) logOffEverywhere(shop, claims.user)
+      else shop.replica.users.revoke(claims.id, claims.expiresAtMs)
+      return shop.answers.empty(204, { 'Set-Cookie': shop.gate.clearedCookie() })
+    },
+  )
+}
+
+const accountProblems = ['conflict', 'too-many-requests', 'no-primary', 'outcome-unknown', 'no-home'] as const
+
+function ownAccountRoutes(shop: Shop): void {
+  define(
+    shop,
+    {
+      method: 'put',
+      path: '/api/account/password',
+      summary: 'Another password; all other sessions of the account end, the answer is a new one',
+      tag: 'users',
+      auth: 'shopper',
+      body: { media: { 'application/json': passwordBody }, required: true },
+      answers: { 200: sessionDocument },
+      problems: accountProblems,
+    },
+    async (context) => {
+      const { user } = shop.gate.shopper(context).claims
+      await changePassword(shop, context, user, await readJson(context, passwordBody))
+      return sessionAnswer(shop, 200, await shop.replica.users.describe(user))
+    },
+  )
+  define(
+    shop,
+    {
+      method: 'delete',
+      path: '/api/account',
+      summary: 'Erase the account with its personal data; its orders stay, without contact and note',
+      tag: 'users',
+      auth: 'shopper',
+      body: { media: { 'application/json': deleteAccountBody }, required: true },
+      answers: { 204: 'Erased' },
+      problems: accountProblems,
+    },
+    async (context) => {
+      const { user } = shop.gate.shopper(context).claims
+      const { password } = await readJson(context, deleteAccountBody)
+      await deleteAccount(shop, context, user, password)
       return shop.answers.empty(204, { 'Set-Cookie': shop.gate.clearedCookie() })
     },
   )
@@ -184,4 +284,5 @@ export function userRoutes(shop: Shop): void {
   guestRoute(shop)
   accountRoutes(shop)
   sessionRoutes(shop)
+  ownAccountRoutes(shop)
 }

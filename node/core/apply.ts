@@ -28,9 +28,9 @@ function decide(tables: Tables, body: CommandBody, atMs: number, index: LogIndex
     case 'account.create':
       return applyAccountCreate(tables, body.account)
     case 'account.password':
-      return applyAccountPassword(tables, body.user, body.passwordHash)
+      return applyAccountPassword(tables, body)
     case 'account.delete':
-      return applyAccountDelete(tables, body.user)
+      return applyAccountDelete(tables, body, index)
     case 'member.join':
       return applyMemberJoin(tables, body.member, index)
     case 'member.update':

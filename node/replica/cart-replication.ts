@@ -181,10 +181,11 @@ export class Replication {
 
   /** Takes a peer's cart; the acknowledgement says that it is on this disk. Faults: whatever crdt/ refuses. */
   async receive(from: MemberId, item: CartItem, held: CartRow['held']): Promise<CartAck> {
-    const { settings, clock, counters, selfId } = this.#context
+    const { settings, clock, counters, selfId, stores } = this.#context
     const { user } = item
     if (isExpiredGuest(user, clock.wallMs(), settings.guestCartDays))
       throw new Fault('forbidden', 'this guest’s cart has expired')
+    if (stores.local.isErased(user)) throw new Fault('forbidden', 'this account was erased')
     const bytes = Buffer.from(item.bytes, 'base64')
     try {
       const [, { value: merge, changed, after, before }] = await Promise.all([

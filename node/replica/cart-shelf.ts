@@ -246,6 +246,15 @@ export class CartShelf {
     }
   }
 
+  /** The user's account was erased: cart, session and what can be erased of its orders leave this disk. */
+  async erase(user: UserId): Promise<void> {
+    await this.#queue.run(user, async () => {
+      this.#unwritten.delete(user)
+      await this.#commit.write(() => this.#context.stores.local.eraseUser(user))
+      this.#open.delete(user)
+    })
+  }
+
   /** Deletes the cart if its content is still `hash`; false when it changed meanwhile. */
   async forget(user: UserId, hash: string): Promise<boolean> {
     return await this.#queue.run(user, async () => {

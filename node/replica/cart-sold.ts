@@ -1,6 +1,6 @@
 /**
  * Sold notices (DESIGN.md section 5): every node follows the orders table by a watermark and settles the carts it
- * holds, so decisions arrive even if the home died a moment after the order. Promises: the watermark moves on only
+ * holds, so decisions arrive even if the home died a moment after the order. Erased accounts travel the same way. Promises: the watermark moves on only
  * after everything up to it is on this disk; one pull at a time; nothing is asked when nothing is new.
  */
 import { isFault } from '../faults.ts'
@@ -82,9 +82,10 @@ export class SoldNotices {
     while (!this.#stopped && local.soldWatermark() < this.#target) {
       const page = await this.#page(local.soldWatermark())
       if (page === null) return false
-      await Promise.all(
-        page.items.map((notice) => this.#carts.settle(notice.user, notice.order, decisionOf(notice))),
-      )
+      await Promise.all([
+        ...page.items.map((notice) => this.#carts.settle(notice.user, notice.order, decisionOf(notice))),
+        ...page.erased.map(({ user }) => this.#carts.erase(user)),
+      ])
       if (this.#stopped) return true
       local.setSoldWatermark(page.throughIndex)
     }
@@ -130,9 +131,10 @@ export class SoldNotices {
     const { shop } = this.#context.stores
     const newest = shop.ordersIndex()
     const items = shop.soldSince(afterIndex, limit)
-    const last = items.at(-1)
-    const throughIndex = items.length >= limit && last !== undefined ? last.index : newest
-    return { items, throughIndex }
+    const erased = shop.erasedSince(afterIndex, limit)
+    const endOf = (rows: readonly { index: LogIndex }[]): LogIndex =>
+      rows.length >= limit ? (rows.at(-1)?.index ?? newest) : newest
+    return { items, erased, throughIndex: Math.min(endOf(items), endOf(erased)) }
   }
 
   handlers(): Pick<RequestHandlers, 'sold-since'> {

@@ -27,4 +27,6 @@ export interface UndecidedReports {
 /** Takes decisions of the log. */
 export interface CartSettler {
   settle(user: UserId, order: OrderId, outcome: Decision): Promise<void>
+  /** The account was erased: whatever this node holds of it goes, for ever. */
+  erase(user: UserId): Promise<void>
 }

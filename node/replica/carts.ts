@@ -307,6 +307,12 @@ export class CartService implements Carts, CartsView {
     await Promise.all([...concerned].map((holder) => this.#settleOne(holder, order, outcome)))
   }
 
+  async erase(user: UserId): Promise<void> {
+    await this.#shelf.erase(user)
+    await this.#homes.sessions.forget(user)
+    this.#closed(user)
+  }
+
   async #settleOne(user: UserId, order: OrderId, outcome: Decision): Promise<void> {
     if (this.#shelf.get(user) === null) return
     const { changed, before, after } = await this.#shelf.update(

@@ -157,7 +157,9 @@ export class Homes implements HomesView {
    */
   async take(user: UserId, record: HomeRecord | null): Promise<boolean> {
     if (record === null || !isHigher(record, this.record(user))) return false
-    const { selfId } = this.#context
+    const { selfId, stores } = this.#context
+    // Nothing of an erased account is written any more.
+    if (stores.local.isErased(user)) return false
     const wasHome = this.record(user)?.home === selfId
     const taken = this.sessions.take(user, record, this.serverSet(user), {
       persist: this.isInSet(user),

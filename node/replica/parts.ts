@@ -132,7 +132,9 @@ export class Parts {
     this.catalogFeed.applied(batch)
     this.log.applied(batch)
     this.orders.applied(batch)
-    if (batch.some(({ outcome }) => outcome !== null && outcome.decided !== null)) {
+    const isNoticed = ({ command, outcome }: Applied): boolean =>
+      (outcome !== null && outcome.decided !== null) || command?.body.kind === 'account.delete'
+    if (batch.some(isNoticed)) {
       this.carts.noticeOrders(this.#options.stores.shop.ordersIndex())
       this.announcer.soon()
     }

@@ -1,6 +1,6 @@
 /**
- * Tokens that were logged off (DESIGN.md section 6). Promises: a revoked token is refused here at once, after a restart
- * too, and by connected nodes within a second; a node that was away learns when it connects again; what has expired is
+ * Tokens that were logged off, one by one or all of a user (DESIGN.md section 6). Promises: a revoked token is refused
+ * here at once, after a restart too, and by connected nodes within a second; a node that was away learns when it connects again; what has expired is
  * dropped, and the number kept is bounded.
  */
 import type { GossipMessage, GossipVerdict } from '../messages.ts'
@@ -41,13 +41,13 @@ export class Revocations {
     this.#cancelDrop()
   }
 
-  isRevoked(tokenId: string): boolean {
-    return this.#context.stores.local.isRevoked(tokenId)
+  #isKnown({ id, expiresAtMs }: Revoked): boolean {
+    return this.#context.stores.local.revokedUntilMs(id) >= expiresAtMs
   }
 
   /** On the own disk when this returns, then told to everybody. The own shoppers' log-offs are kept beyond the bound. */
   revoke(tokenId: string, expiresAtMs: number): void {
-    if (expiresAtMs <= this.#context.clock.wallMs() || this.isRevoked(tokenId)) return
+    if (expiresAtMs <= this.#context.clock.wallMs() || this.#isKnown({ id: tokenId, expiresAtMs })) return
     this.#context.stores.local.revoke(tokenId, expiresAtMs)
     this.#count += 1
     this.#context.transport.publish('revocations', { tokens: [{ id: tokenId, expiresAtMs }] })
@@ -78,7 +78,7 @@ export class Revocations {
       ({ expiresAtMs }) => expiresAtMs > nowMs && expiresAtMs <= nowMs + lifetimeMaxMs,
     )
     if (useful.length === 0) return 'ignore'
-    this.#keep(useful.filter(({ id }) => !this.isRevoked(id)))
+    this.#keep(useful.filter((revoked) => !this.#isKnown(revoked)))
     return 'accept'
   }
 

@@ -9,7 +9,7 @@ import { isExpiredGuest } from '../core/carts.ts'
 import { instantText } from '../core/apply/outcome.ts'
 import { backOffMs } from '../core/outbox.ts'
 import { Fault, assert, isFault } from '../faults.ts'
-import { accountId, guestId, isGuest, parseUserId } from '../ids.ts'
+import { accountId, allSessionsOf, guestId, isGuest, parseUserId } from '../ids.ts'
 import type { UserId } from '../ids.ts'
 import type { GossipMessage, GossipVerdict } from '../messages.ts'
 import type { CancelTimer } from '../ports.ts'
@@ -159,7 +159,7 @@ export class UserService implements Users {
     const { log, logger } = this.#context
     try {
       const found = accountRecordSchema.nullable().parse((await log.query({ kind: 'account', user })) ?? null)
-      if (found === null) throw new Fault('unauthorized', 'this account does not exist any more')
+      if (found === null) throw goneAccount()
       return userInfo(found)
     } catch (error) {
       // A cut-off minority goes on serving whom it knows (DESIGN.md section 9, P8).
@@ -167,6 +167,33 @@ export class UserService implements Users {
       logger.debug({ code: error.code }, 'no voter could describe an account')
       return { id: user, kind: 'account' }
     }
+  }
+
+  // ---------------------------------------------------------------- an account changes, and ends
+
+  async changePassword({ user, current, password }: Parameters<Users['changePassword']>[0]): Promise<void> {
+    const { hasher, log } = this.#context
+    const previousHash = await this.#checkedHash(user, current)
+    const passwordHash = await hasher.hash(password)
+    const body = { kind: 'account.password', user, previousHash, passwordHash } as const
+    await log.run(log.freshCommandId(), body, { waitLocal: true })
+  }
+
+  async deleteAccount({ user, password }: Parameters<Users['deleteAccount']>[0]): Promise<void> {
+    const { log } = this.#context
+    const previousHash = await this.#checkedHash(user, password)
+    await log.run(log.freshCommandId(), { kind: 'account.delete', user, previousHash }, { waitLocal: true })
+  }
+
+  /** The hash that this password was checked against, so that applying can tell whether it is still the account's. */
+  async #checkedHash(user: UserId, password: string): Promise<string> {
+    const { log, hasher } = this.#context
+    if (isGuest(user)) throw new Fault('forbidden', 'a guest has no account')
+    const account = accountRecordSchema.nullable().parse((await log.query({ kind: 'account', user })) ?? null)
+    if (account === null) throw goneAccount()
+    if (!(await hasher.verify(password, account.passwordHash)))
+      throw new Fault('forbidden', 'the current password is wrong')
+    return account.passwordHash
   }
 
   // ---------------------------------------------------------------- a guest's cart at log-on
@@ -208,8 +235,16 @@ export class UserService implements Users {
     this.#revocations.revoke(tokenId, expiresAtMs)
   }
 
-  isRevoked(tokenId: string): boolean {
-    return this.#revocations.isRevoked(tokenId)
+  revokeAll(user: UserId, untilMs: number): void {
+    this.#revocations.revoke(allSessionsOf(user), untilMs)
+  }
+
+  revokedAllUntilMs(user: UserId): number {
+    return this.#context.stores.local.revokedUntilMs(allSessionsOf(user))
+  }
+
+  isOver(session: Parameters<Users['isOver']>[0]): boolean {
+    return this.#context.stores.local.isSessionOver(session)
   }
 
   /** A peer connected: whatever it missed is told again. */
@@ -220,6 +255,10 @@ export class UserService implements Users {
   heardRevocations(message: GossipMessage<'revocations'>): GossipVerdict {
     return this.#revocations.heard(message)
   }
+}
+
+function goneAccount(): Fault {
+  return new Fault('unauthorized', 'this account does not exist any more')
 }
 
 function userInfo({ id, email, name }: AccountRecord): UserInfo {

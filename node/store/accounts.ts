@@ -1,5 +1,6 @@
 import type { AccountRecord } from '../commands.ts'
-import type { UserId } from '../ids.ts'
+import type { LogIndex, UserId } from '../ids.ts'
+import type { ErasedNotice } from '../ports.ts'
 import type { Connection } from './connection.ts'
 
 /** One spelling of an address, so that it is unique whatever its case and composition. */
@@ -7,7 +8,7 @@ function emailKey(email: string): string {
   return email.trim().normalize('NFKC').toLowerCase()
 }
 
-/** Table `accounts`. */
+/** Tables `accounts` and `erased_accounts`. */
 export class AccountTable {
   readonly #connection: Connection
 
@@ -33,8 +34,24 @@ export class AccountTable {
     )
   }
 
-  delete(id: UserId): void {
+  delete(id: UserId, index: LogIndex): void {
     this.#connection.run('DELETE FROM accounts WHERE id = ?', id)
+    this.#connection.run('INSERT INTO erased_accounts (user, erased_index) VALUES (?, ?)', id, index)
+  }
+
+  isErased(id: UserId): boolean {
+    return this.#connection.one('SELECT 1 FROM erased_accounts WHERE user = ?', id) !== undefined
+  }
+
+  erasedSince(afterIndex: LogIndex, limit: number): ErasedNotice[] {
+    const sql = `SELECT erased_index AS "index", user FROM erased_accounts WHERE erased_index > ?
+      ORDER BY erased_index LIMIT ?`
+    return this.#connection.all<ErasedNotice>(sql, afterIndex, limit)
+  }
+
+  newestErasedIndex(): LogIndex {
+    const sql = 'SELECT max(erased_index) AS newest FROM erased_accounts'
+    return this.#connection.one<{ newest: number | null }>(sql)?.newest ?? 0
   }
 
   #parsed(sql: string, value: string): AccountRecord | null {

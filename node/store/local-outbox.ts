@@ -36,6 +36,14 @@ export class OutboxTable {
     this.#connection.run(sql, row.order, row.user, JSON.stringify(row.intent), row.createdAtMs)
   }
 
+  /** An erased account's orders come to their end without what can be erased of them. */
+  eraseContacts(user: UserId): void {
+    this.#connection.run(
+      "UPDATE outbox SET intent = json_remove(intent, '$.contact', '$.note') WHERE user = ?",
+      user,
+    )
+  }
+
   delete(order: OrderId): void {
     this.#connection.run('DELETE FROM outbox WHERE "order" = ?', order)
   }

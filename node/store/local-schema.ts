@@ -33,5 +33,9 @@ export const localSchema: Schema = {
     CREATE TABLE revoked_tokens (id TEXT PRIMARY KEY, expires_at_ms REAL NOT NULL) WITHOUT ROWID;
     CREATE INDEX revoked_tokens_by_expiry ON revoked_tokens (expires_at_ms);
     `,
+    `
+    -- Ids alone: a copy of an erased account's cart that somebody still has must not come back.
+    CREATE TABLE erased_users (user TEXT PRIMARY KEY) WITHOUT ROWID;
+    `,
   ],
 }

@@ -1,5 +1,6 @@
 import { assert } from '../faults.ts'
 import type { ClusterId, LogIndex, MemberId, OrderId, UserId } from '../ids.ts'
+import { allSessionsOf } from '../ids.ts'
 import type { CartRow, LocalStore, OutboxRow, SessionRow } from '../ports.ts'
 import type { Connection } from './connection.ts'
 import { CartTable } from './local-carts.ts'
@@ -97,12 +98,39 @@ export class SqliteLocalStore implements LocalStore {
     this.#outbox.delete(order)
   }
 
+  eraseUser(user: UserId): void {
+    this.#connection.transaction(() => {
+      this.#carts.delete(user)
+      this.#sessions.delete(user)
+      this.#outbox.eraseContacts(user)
+      this.#connection.run('INSERT OR IGNORE INTO erased_users (user) VALUES (?)', user)
+    })
+  }
+
+  isSessionOver({ id, user, expiresAtMs }: { id: string; user: UserId; expiresAtMs: number }): boolean {
+    const sql = `SELECT EXISTS (SELECT 1 FROM revoked_tokens WHERE id = ?)
+      OR EXISTS (SELECT 1 FROM revoked_tokens WHERE id = ? AND expires_at_ms >= ?)
+      OR EXISTS (SELECT 1 FROM erased_users WHERE user = ?) AS over`
+    const row = this.#connection.one<{ over: number }>(sql, id, allSessionsOf(user), expiresAtMs, user)
+    return row?.over === 1
+  }
+
+  isErased(user: UserId): boolean {
+    return this.#connection.one('SELECT 1 FROM erased_users WHERE user = ?', user) !== undefined
+  }
+
   isRevoked(tokenId: string): boolean {
-    return this.#connection.one('SELECT 1 FROM revoked_tokens WHERE id = ?', tokenId) !== undefined
+    return this.revokedUntilMs(tokenId) > 0
+  }
+
+  revokedUntilMs(id: string): number {
+    const sql = 'SELECT expires_at_ms AS untilMs FROM revoked_tokens WHERE id = ?'
+    return this.#connection.one<{ untilMs: number }>(sql, id)?.untilMs ?? 0
   }
 
   revoke(tokenId: string, expiresAtMs: number): void {
-    const sql = 'INSERT OR REPLACE INTO revoked_tokens (id, expires_at_ms) VALUES (?, ?)'
+    const sql = `INSERT INTO revoked_tokens (id, expires_at_ms) VALUES (?, ?)
+      ON CONFLICT (id) DO UPDATE SET expires_at_ms = max(expires_at_ms, excluded.expires_at_ms)`
     this.#connection.run(sql, tokenId, expiresAtMs)
   }
 

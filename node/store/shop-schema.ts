@@ -106,10 +106,22 @@ export const shopSchema: Schema = {
     CREATE TABLE members (id TEXT PRIMARY KEY, joined_index INTEGER NOT NULL, json TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE removed_members (id TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
     `,
+    `
+    -- Ids alone, which are random: so that every node lets go of what it holds of an erased account, however late it hears.
+    CREATE TABLE erased_accounts (user TEXT PRIMARY KEY, erased_index INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX erased_accounts_by_index ON erased_accounts (erased_index);
+    `,
   ],
 }
 
 /** Tables that a catalog snapshot must not hold (DESIGN.md section 3, "Snapshots"). */
-export const votersOnlyTables = ['orders', 'order_contacts', 'sold', 'accounts', 'command_results'] as const
+export const votersOnlyTables = [
+  'orders',
+  'order_contacts',
+  'sold',
+  'accounts',
+  'erased_accounts',
+  'command_results',
+] as const
 /** Their companions in `meta`. */
 export const votersOnlyMeta = ['order_number', 'orders_digest', 'applied'] as const

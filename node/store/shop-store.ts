@@ -3,6 +3,7 @@ import type { CatalogVersion, ClusterId, Handle, LogIndex } from '../ids.ts'
 import type {
   AppliedState,
   CatalogVersionRecord,
+  ErasedNotice,
   OrderPageQuery,
   ProductPage,
   ProductQuery,
@@ -109,8 +110,12 @@ export class SqliteShopStore implements ShopStore {
     return this.#tables.orders.soldSince(afterIndex, limit)
   }
 
+  erasedSince(afterIndex: LogIndex, limit: number): ErasedNotice[] {
+    return this.#tables.accounts.erasedSince(afterIndex, limit)
+  }
+
   ordersIndex(): LogIndex {
-    return this.#tables.orders.newestIndex()
+    return Math.max(this.#tables.orders.newestIndex(), this.#tables.accounts.newestErasedIndex())
   }
 
   async snapshot(kind: SnapshotKind): Promise<SnapshotSource> {

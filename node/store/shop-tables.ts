@@ -23,7 +23,7 @@ export class ShopTables implements Tables {
   readonly versions: VersionTable
   readonly orders: OrderTables
   readonly #members: MemberTables
-  readonly #accounts: AccountTable
+  readonly accounts: AccountTable
   readonly #results: ResultTable
   readonly #meta: Meta
 
@@ -33,7 +33,7 @@ export class ShopTables implements Tables {
     this.versions = new VersionTable(connection)
     this.orders = new OrderTables(connection)
     this.#members = new MemberTables(connection)
-    this.#accounts = new AccountTable(connection)
+    this.accounts = new AccountTable(connection)
     this.#results = new ResultTable(connection)
   }
 
@@ -140,19 +140,23 @@ export class ShopTables implements Tables {
   }
 
   account(id: UserId): AccountRecord | null {
-    return this.#accounts.get(id)
+    return this.accounts.get(id)
   }
 
   accountByEmail(email: string): AccountRecord | null {
-    return this.#accounts.byEmail(email)
+    return this.accounts.byEmail(email)
   }
 
   putAccount(account: AccountRecord): void {
-    this.#accounts.put(account)
+    this.accounts.put(account)
   }
 
-  deleteAccount(id: UserId): void {
-    this.#accounts.delete(id)
+  deleteAccount(id: UserId, index: LogIndex): void {
+    this.accounts.delete(id, index)
+  }
+
+  isErasedAccount(id: UserId): boolean {
+    return this.accounts.isErased(id)
   }
 
   eraseContacts(user: UserId): void {

@@ -161,6 +161,68 @@ describe('users', () => {
   })
 })
 
+describe('an account', () => {
+  const email = 'grace@example.test'
+  const tokenOf = async (node: string, json: object, path = '/api/session'): Promise<string> =>
+    (await api.ask(node, path, { method: 'POST', json })).json['token'] as string
+  const everywhere = async (
+    what: string,
+    outcomes: () => Promise<string[]>,
+    wanted: string,
+  ): Promise<void> => {
+    await until(what, async () => (await outcomes()).every((one) => one === wanted), 1_000)
+  }
+
+  test('changes its password, ends all its sessions, and is erased, at every node', async () => {
+    const sku = await sampleSku()
+    const first = await tokenOf('n1', { email, password: 'correct horse' }, '/api/accounts')
+    const second = await tokenOf('n2', { email, password: 'correct horse' })
+    const user = ((await api.ask('n1', '/api/session', { token: first })).json['user'] as { id: string }).id
+    const json = { current: 'correct horse', password: 'battery staple' }
+    const changed = await api.ask('n3', '/api/account/password', { method: 'PUT', token: second, json })
+    expect(outcome(changed)).toBe('200')
+    for (const token of [first, second])
+      await everywhere('old sessions end', () => api.outcomes('/api/session', { token }), '401 unauthorized')
+    const token = changed.json['token'] as string
+    expect(await api.outcomes('/api/session', { token })).toEqual(['200', '200', '200'])
+    const other = await tokenOf('n1', { email, password: 'battery staple' })
+    await api.ask('n2', '/api/session?everywhere=true', { method: 'DELETE', token: other })
+    for (const one of [token, other])
+      await everywhere(
+        'all sessions end',
+        () => api.outcomes('/api/session', { token: one }),
+        '401 unauthorized',
+      )
+
+    const last = await tokenOf('n3', { email, password: 'battery staple' })
+    await api.add('n1', last, sku, 1)
+    const ordering = { hash: '*', contact: { name: 'Grace', address: 'Arlington' }, note: 'ring twice' }
+    const order = (await api.order('n2', last, 'grace-1', ordering)).json['id'] as string
+    await api.add('n2', last, sku, 2)
+    const erased = await api.ask('n1', '/api/account', {
+      method: 'DELETE',
+      token: last,
+      json: { password: 'battery staple' },
+    })
+    expect(outcome(erased)).toBe('204')
+    await everywhere(
+      'the session ends',
+      () => api.outcomes('/api/session', { token: last }),
+      '401 unauthorized',
+    )
+    const admin = { token: api.admin }
+    await until('no node has the cart any more', async () => {
+      const outcomes = await api.outcomes(`/api/admin/carts/${user}?local=true`, admin)
+      return outcomes.every((one) => one === '404 not-found')
+    })
+    for (const node of nodes) {
+      const { json: kept, text } = await api.ask(node, `/api/admin/orders/${order}`, admin)
+      expect(kept).toMatchObject({ id: order, status: 'placed' })
+      expect(text).not.toMatch(/Grace|Arlington|ring twice/)
+    }
+  })
+})
+
 describe('redirection', () => {
   test('carries method, body and session to the home, once', async () => {
     const sku = await sampleSku()

@@ -179,7 +179,7 @@ describe.each(worlds)('ShopStore tables in %s', (_kind, makeWorld) => {
     shop.transaction((tables) => tables.putResult('c3' as CommandId, 50_001, { ok: true, value: 3 }))
     expect(shop.read.result('c1' as CommandId)).toBeNull()
     expect(shop.read.result('c2' as CommandId)).toMatchObject({ ok: false, code: 'conflict' })
-    shop.transaction((tables) => tables.deleteAccount(user))
+    shop.transaction((tables) => tables.deleteAccount(user, 50_002))
     expect(shop.read.account(user)).toBeNull()
   })
 })

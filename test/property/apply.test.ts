@@ -94,7 +94,14 @@ const body: fc.Arbitrary<CommandBody> = fc.oneof(
       account: { id, email: `${email}@x.y`, passwordHash: 'h', createdAt: 't' },
     })),
   },
-  { weight: 1, arbitrary: userArbitrary.map((id): CommandBody => ({ kind: 'account.delete', user: id })) },
+  {
+    weight: 1,
+    arbitrary: userArbitrary.map((user): CommandBody => ({
+      kind: 'account.delete',
+      user,
+      previousHash: 'h',
+    })),
+  },
   {
     weight: 1,
     arbitrary: fc

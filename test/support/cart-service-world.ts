@@ -3,7 +3,7 @@
  * and a primary that the test decides about.
  */
 import { Fault } from '../../node/faults.ts'
-import { guestId } from '../../node/ids.ts'
+import { accountId, guestId } from '../../node/ids.ts'
 import type { LogIndex, MemberId, NodeName, OrderId, Sku, Tag, UserId } from '../../node/ids.ts'
 import type { MemberRecord } from '../../node/commands.ts'
 import type { MemberList, PeerRequest } from '../../node/messages.ts'
@@ -245,9 +245,18 @@ export class CartWorld {
 
   /** A user whose server set begins with these nodes, in this order. */
   guestOf(...names: string[]): UserId {
+    return this.#drawn(() => this.guest(), names)
+  }
+
+  accountOf(...names: string[]): UserId {
+    return this.#drawn(() => accountId(this.random.bytes(16)), names)
+  }
+
+  /** A user whose set begins with these nodes. */
+  #drawn(draw: () => UserId, names: readonly string[]): UserId {
     const homes = (this.nodes[0] as CartNode).homes
     for (;;) {
-      const user = this.guest()
+      const user = draw()
       const set = homes.serverSet(user)
       if (names.every((name, index) => set[index] === this.node(name).id)) return user
     }

@@ -22,6 +22,7 @@ import type { TokenSigner } from '../../http/tokens.ts'
 import { FakeCarts, FakeOrders } from './fake-carts.ts'
 import { FakeCatalog } from './fake-catalog.ts'
 import { FakeWorld } from './fake-world.ts'
+import type { FakeUser } from './fake-world.ts'
 
 export const fakeSigner: TokenSigner = {
   sign: (label, payload) => ({ keyId: 'k1', signature: mac(label, payload) }),
@@ -91,8 +92,30 @@ class FakeUsers {
   revoke(tokenId: string): void {
     this.#world.revoked.add(tokenId)
   }
-  isRevoked(tokenId: string): boolean {
-    return this.#world.revoked.has(tokenId)
+  revokeAll(user: UserId, untilMs: number): void {
+    this.#world.revokedAll.set(user, untilMs)
+  }
+  revokedAllUntilMs(user: UserId): number {
+    return this.#world.revokedAll.get(user) ?? 0
+  }
+  isOver({ id, user, expiresAtMs }: Parameters<Replica['users']['isOver']>[0]): boolean {
+    return this.#world.revoked.has(id) || this.revokedAllUntilMs(user) >= expiresAtMs
+  }
+  #checked(user: UserId, password: string): FakeUser {
+    const known = this.#world.users.get(user)
+    if (known === undefined) throw new Fault('unauthorized', 'this account does not exist any more')
+    if (known.password !== password) throw new Fault('forbidden', 'the current password is wrong')
+    return known
+  }
+  changePassword: Replica['users']['changePassword'] = async ({ user, current, password }) => {
+    await Promise.resolve()
+    this.#checked(user, current).password = password
+  }
+  deleteAccount: Replica['users']['deleteAccount'] = async ({ user, password }) => {
+    await Promise.resolve()
+    this.#checked(user, password)
+    this.#world.users.delete(user)
+    this.#world.carts.delete(user)
   }
   isExpired(user: UserId): boolean {
     return isGuest(user) && user.startsWith('g1-')

@@ -18,6 +18,7 @@ export class FakeWorld {
   readonly results = new Map<string, CatalogChangeResult>()
   readonly users = new Map<UserId, FakeUser>()
   readonly revoked = new Set<string>()
+  readonly revokedAll = new Map<UserId, number>()
   readonly carts = new Map<UserId, Map<Sku, number>>()
   readonly keys = new Map<string, string>()
   readonly orders = new Map<OrderId, OrderRecord>()

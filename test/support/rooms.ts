@@ -13,7 +13,7 @@ type Room = {
   readonly pure: boolean
 }
 
-const contract = /^node\/(ids|faults|messages|commands|ports|replica-api)\.ts$/
+const contract = /^node\/(ids|faults|messages|commands|ports|ports-local|replica-api)\.ts$/
 const libp2pFamily =
   /^(xsalsa20|libp2p|@libp2p\/.+|@chainsafe\/.+|@multiformats\/.+|multiformats(\/.+)?|it-.+|uint8array.+)$/
 /** What http may use is everything but the libraries that belong to other rooms. */

@@ -244,12 +244,16 @@ describe('accounts', () => {
     expect(shop.run({ kind: 'account.create', account: other }).result).toMatchObject({ code: 'email-taken' })
     const sameId = { ...account, email: 'b@example.com' }
     expect(shop.run({ kind: 'account.create', account: sameId }).result).toMatchObject({ code: 'conflict' })
-    shop.run({ kind: 'account.password', user, passwordHash: 'h2' })
+    shop.run({ kind: 'account.password', user, previousHash: 'h1', passwordHash: 'h2' })
     expect(shop.shop.read.account(user)?.passwordHash).toBe('h2')
-    for (const kind of ['account.password', 'account.delete'] as const)
-      expect(shop.run({ kind, user: otherUser, passwordHash: 'x' } as CommandBody).result).toMatchObject({
+    for (const kind of ['account.password', 'account.delete'] as const) {
+      const stale = { kind, user, previousHash: 'h1', passwordHash: 'x' } as CommandBody
+      expect(shop.run(stale).result).toMatchObject({ code: 'conflict' })
+      expect(shop.run({ ...stale, user: otherUser } as CommandBody).result).toMatchObject({
         code: 'not-found',
       })
+    }
+    expect(shop.shop.read.account(user)?.passwordHash).toBe('h2')
   })
 
   test('deletion erases contacts, keeps orders and their digest, frees the e-mail', () => {
@@ -257,10 +261,19 @@ describe('accounts', () => {
     shop.run({ kind: 'account.create', account })
     shop.place({ contact: { name: 'Ada' }, note: 'n' })
     const digest = shop.shop.read.ordersDigest()
-    shop.run({ kind: 'account.delete', user })
+    const before = shop.shop.ordersIndex()
+    shop.run({ kind: 'account.delete', user, previousHash: 'h1' })
+    const [erased] = shop.shop.erasedSince(before, 9)
+    expect(erased).toEqual({ user, index: shop.shop.ordersIndex() })
+    expect(erased?.index).toBeGreaterThan(before)
+    // One that was on its way is decided, and leaves nothing personal.
+    shop.place({ id: orderId(2), tags: [tag('late')], contact: { name: 'Ada' }, note: 'late' })
+    const late = shop.shop.read.order(orderId(2))
+    expect([late?.status, late?.contact, late?.note]).toEqual(['placed', undefined, undefined])
     const order = shop.shop.read.order(orderId(1))
     expect([order?.status, order?.contact, order?.note]).toEqual(['placed', undefined, undefined])
-    expect(shop.shop.read.ordersDigest()).toEqual(digest)
+    expect(digest.count).toBe(1)
+    expect(shop.shop.read.ordersDigest()).toEqual(ordersDigestOf(shop.shop.orders({ limit: 100 }).items))
     expect(shop.run({ kind: 'account.create', account: { ...account, id: otherUser } }).result.ok).toBe(true)
   })
 })

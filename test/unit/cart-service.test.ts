@@ -300,6 +300,32 @@ describe('sold notices', () => {
     expect(world.quantities(user)).toEqual([0, 0, 0])
   })
 
+  test('an erased account leaves every disk, also that of a member that was away, and does not come back', async () => {
+    world = new CartWorld(3)
+    const user = world.accountOf('n1', 'n2', 'n3')
+    const { node } = await world.add(user, world.node('n1'))
+    await world.until(settled)
+    const away = world.nodes.find((one) => one !== node && one.name !== 'n1') as CartNode
+    away.crash()
+    world.node('n1').stores.shop.transaction((tables) => {
+      tables.putAccount({ id: user, email: 'a@b.c', passwordHash: 'h', createdAt: 'now' })
+      tables.deleteAccount(user, 9)
+    })
+    const isGone = ({ stores, isUp }: CartNode): boolean =>
+      !isUp || (stores.local.cart(user) === null && stores.local.session(user) === null)
+    for (const one of world.nodes) if (one.isUp) one.carts.noticeOrders(9)
+    expect(await world.until(() => world.nodes.every(isGone) && settled(), 10_000)).toBe(true)
+    // It comes back with the cart on its disk, offers it to the others, and learns only then.
+    away.start()
+    expect(away.stores.local.cart(user)).not.toBeNull()
+    await world.run(away.carts.view(user).catch(() => null))
+    expect(world.nodes.filter((one) => one !== away).every(isGone)).toBe(true)
+    away.carts.noticeOrders(9)
+    expect(await world.until(() => world.nodes.every(isGone) && settled(), 10_000)).toBe(true)
+    for (const { stores } of world.nodes)
+      expect(stores.local.isSessionOver({ id: 'any', user, expiresAtMs: Number.MAX_SAFE_INTEGER })).toBe(true)
+  })
+
   test('an undecided intent is reported by the home, by the keeper when it is dead, and by the primary', async () => {
     world = new CartWorld(5, { primary: 'n5' })
     const user = world.guestOf('n1', 'n2', 'n3')

@@ -144,6 +144,34 @@ describe('storefront', () => {
     expect([on.status, on.headers.get('location')]).toEqual([303, '/'])
   })
 
+  test('the account page changes the password, logs off everywhere, erases; guests are asked to log on', async () => {
+    const { door, get } = await shop()
+    expect((await get('/account')).headers.get('location')).toBe('/log-on?next=/account')
+    const post = async (path: string, body: string, cookie: string) =>
+      await ask(door, path, { body, type: form, headers: { ...browser, cookie } })
+    const made = await post('/register', 'email=ada%40example.org&password=correct+horse&key=k', '')
+    const cookie = cookieOf(made.headers)
+    const shown = await ask(door, '/account', { headers: { ...browser, cookie } })
+    expect(shown.text).toMatch(
+      /ada@example.org[\s\S]*Change password[\s\S]*Log off everywhere[\s\S]*Delete my account/,
+    )
+    const wrong = await post('/account/password', 'current=nope&password=battery+staple', cookie)
+    expect([wrong.status, wrong.text]).toEqual([403, expect.stringContaining('current password is wrong')])
+    const changed = await post('/account/password', 'current=correct+horse&password=battery+staple', cookie)
+    expect([changed.status, changed.headers.get('location')]).toEqual([303, '/account?changed=password'])
+    const fresh = cookieOf(changed.headers)
+    const page = await ask(door, '/account?changed=password', { headers: { ...browser, cookie: fresh } })
+    expect(page.text).toContain('The password is changed.')
+    expect((await post('/account/log-off', '', fresh)).headers.get('location')).toBe('/')
+    const gone = await ask(door, '/account', { headers: { ...browser, cookie: fresh } })
+    expect(gone.headers.get('location')).toBe('/log-on?next=/account')
+    const on = await post('/log-on', 'email=ada%40example.org&password=battery+staple&next=/account', '')
+    const last = cookieOf(on.headers)
+    expect((await post('/account/delete', 'password=nope', last)).status).toBe(403)
+    expect((await post('/account/delete', 'password=battery+staple', last)).headers.get('location')).toBe('/')
+    expect((await post('/log-on', 'email=ada%40example.org&password=battery+staple', '')).status).toBe(401)
+  })
+
   test('files come with a tag and a long life; drawings are made for names', async () => {
     const { get, door } = await shop()
     for (const name of [

@@ -42,6 +42,52 @@ describe('sessions', () => {
     expect((await ask(n1, '/api/session', { json: { email, password: 'wrong' } })).status).toBe(401)
   })
 
+  test('a new password ends all other sessions; log-off everywhere ends all; erasing ends the account', async () => {
+    const { n1 } = await shop()
+    const { email, password } = account
+    const made = await ask(n1, '/api/accounts', { json: account })
+    const other = String((await ask(n1, '/api/session', { json: { email, password } })).json['token'])
+    const token = String(made.json['token'])
+    const put = async (json: object, as = token) =>
+      await ask(n1, '/api/account/password', { method: 'PUT', token: as, json })
+    expect((await put({ current: 'wrong horse', password: 'battery staple' })).json['type']).toBe(
+      '/problems/forbidden',
+    )
+    expect((await put({ current: password, password: 'short' })).status).toBe(400)
+    const changed = await put({ current: password, password: 'battery staple' })
+    expect([changed.status, changed.json['user']]).toMatchObject([200, { kind: 'account' }])
+    const fresh = String(changed.json['token'])
+    const statuses = async (...tokens: string[]): Promise<number[]> =>
+      await Promise.all(tokens.map(async (one) => (await ask(n1, '/api/session', { token: one })).status))
+    expect(await statuses(token, other, fresh)).toEqual([401, 401, 200])
+    const again = { email, password: 'battery staple' }
+    const second = String((await ask(n1, '/api/session', { json: again })).json['token'])
+    const off = await ask(n1, '/api/session?everywhere=true', { method: 'DELETE', token: second })
+    expect([off.status, await statuses(fresh, second)]).toEqual([204, [401, 401]])
+    const last = String((await ask(n1, '/api/session', { json: again })).json['token'])
+    const erase = async (given: string) =>
+      await ask(n1, '/api/account', { method: 'DELETE', token: last, json: { password: given } })
+    expect((await erase('wrong')).status).toBe(403)
+    const erased = await erase('battery staple')
+    expect([erased.status, erased.headers.get('set-cookie')]).toEqual([
+      204,
+      expect.stringMatching(/Max-Age=0/),
+    ])
+    expect(await statuses(last)).toEqual([401])
+    expect((await ask(n1, '/api/session', { json: again })).status).toBe(401)
+  })
+
+  test('a wrong current password is counted like a failed log-on', async () => {
+    const { n1 } = await shop()
+    const token = String((await ask(n1, '/api/accounts', { json: account })).json['token'])
+    const json = { current: 'wrong horse', password: 'battery staple' }
+    const attempt = async (): Promise<number> =>
+      (await ask(n1, '/api/account/password', { method: 'PUT', token, json })).status
+    let status = await attempt()
+    for (let count = 1; status === 403 && count < 100; count += 1) status = await attempt()
+    expect(status).toBe(429)
+  })
+
   test.each([
     { ...account, password: 'short' },
     { ...account, password: 'x'.repeat(201) },

@@ -4,9 +4,15 @@ import { Fault } from '../../node/faults.ts'
 import type { CommandId, MemberId, UserId } from '../../node/ids.ts'
 import { accountId, dayMs, guestId, isGuest } from '../../node/ids.ts'
 import { Events } from '../../node/replica/events.ts'
+import type { UserService } from '../../node/replica/users.ts'
 import { OrderWorld } from '../support/order-world.ts'
 
 const password = 'correct horse'
+
+/** Of a user who logged off nothing else, and whose token lives for long. */
+function isRevoked(users: Pick<UserService, 'isOver'>, id: string): boolean {
+  return users.isOver({ id, user: 'gnobody' as UserId, expiresAtMs: Number.MAX_SAFE_INTEGER })
+}
 
 describe('guests', () => {
   test('get an id and a home', async () => {
@@ -131,6 +137,63 @@ describe('accounts', () => {
   })
 })
 
+describe('an account that changes', () => {
+  test('takes a new password for the old one, and for nothing else', async () => {
+    const world = new OrderWorld(2)
+    const [one, two] = [world.home(1).users, world.home(2).users]
+    const { user } = await world.run(one.register({ email: 'ada@example.test', password }))
+    const change = (current: string): Promise<void> =>
+      world.run(two.changePassword({ user: user.id, current, password: 'battery staple' }))
+    await expect(change('wrong')).rejects.toMatchObject({ code: 'forbidden' })
+    await change(password)
+    await expect(change(password)).rejects.toMatchObject({ code: 'forbidden' })
+    await expect(world.run(one.logOn({ email: 'ada@example.test', password }))).rejects.toMatchObject({
+      code: 'unauthorized',
+    })
+    await world.run(one.logOn({ email: 'ada@example.test', password: 'battery staple' }))
+  })
+
+  test('of two changes at once one is refused', async () => {
+    const world = new OrderWorld(2)
+    const { user } = await world.run(world.home().users.register({ email: 'ada@example.test', password }))
+    const outcomes = await world.run(
+      Promise.allSettled(
+        world.homes.map(({ users, id }) =>
+          users.changePassword({ user: user.id, current: password, password: `of ${id} now` }),
+        ),
+      ),
+    )
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+    expect(outcomes.find(({ status }) => status === 'rejected')).toMatchObject({
+      reason: { code: 'conflict' },
+    })
+  })
+
+  test('is erased with its password only, and its address is free again', async () => {
+    const world = new OrderWorld(2)
+    const { users } = world.home()
+    const { user } = await world.run(users.register({ email: 'ada@example.test', password }))
+    await expect(world.run(users.deleteAccount({ user: user.id, password: 'wrong' }))).rejects.toMatchObject({
+      code: 'forbidden',
+    })
+    await world.run(users.deleteAccount({ user: user.id, password }))
+    await expect(world.run(users.describe(user.id))).rejects.toMatchObject({ code: 'unauthorized' })
+    await expect(world.run(users.deleteAccount({ user: user.id, password }))).rejects.toMatchObject({
+      code: 'unauthorized',
+    })
+    const again = await world.run(users.register({ email: 'ada@example.test', password }))
+    expect(again.user.id).not.toBe(user.id)
+  })
+
+  test('is not a guest', async () => {
+    const world = new OrderWorld()
+    const { users } = world.home()
+    await expect(
+      world.run(users.changePassword({ user: world.guest(), current: password, password })),
+    ).rejects.toMatchObject({ code: 'forbidden' })
+  })
+})
+
 describe('a guest’s cart', () => {
   test('goes to the account, at registration and at log-on; an expired one does not', async () => {
     const world = new OrderWorld()
@@ -169,12 +232,38 @@ describe('log-off', () => {
     one.users.revoke('token', expiresAtMs)
     one.users.revoke('token', expiresAtMs)
     expect(one.published).toEqual([{ tokens: [{ id: 'token', expiresAtMs }] }])
-    expect(two.users.isRevoked('token')).toBe(false)
+    expect(isRevoked(two.users, 'token')).toBe(false)
     expect(two.users.heardRevocations(one.published[0]!)).toBe('accept')
     // Passed on although it is known: it may be meant for somebody who was away.
     expect(two.users.heardRevocations(one.published[0]!)).toBe('accept')
-    for (const home of world.homes) expect(home.crash().start().users.isRevoked('token')).toBe(true)
-    expect(one.users.isRevoked('other')).toBe(false)
+    for (const home of world.homes) expect(isRevoked(home.crash().start().users, 'token')).toBe(true)
+    expect(isRevoked(one.users, 'other')).toBe(false)
+  })
+
+  test('everywhere ends every session that expires by then, here and at others, and the latest end counts', () => {
+    const world = new OrderWorld(2)
+    const [one, two] = [world.home(1), world.home(2)]
+    const user = world.guest()
+    const untilMs = one.clock.wallMs() + 30 * dayMs
+    const isOver = (home: typeof one, expiresAtMs: number): boolean =>
+      home.users.isOver({ id: `of-${expiresAtMs}`, user, expiresAtMs })
+    one.users.revokeAll(user, untilMs)
+    expect([isOver(one, untilMs), isOver(one, untilMs + 1), isOver(two, untilMs)]).toEqual([
+      true,
+      false,
+      false,
+    ])
+    two.users.heardRevocations(one.published[0]!)
+    expect([isOver(two, untilMs), isOver(two, untilMs + 1)]).toEqual([true, false])
+    // Another log-off everywhere later; the earlier one, heard again, takes nothing back.
+    two.users.revokeAll(user, untilMs + 5)
+    one.users.heardRevocations(two.published[0]!)
+    one.users.heardRevocations(one.published[0]!)
+    for (const home of [one, two]) {
+      expect([isOver(home, untilMs + 5), isOver(home, untilMs + 6)]).toEqual([true, false])
+      expect(home.users.revokedAllUntilMs(user)).toBe(untilMs + 5)
+    }
+    expect(one.users.isOver({ id: 'x', user: world.guest(), expiresAtMs: untilMs })).toBe(false)
   })
 
   test('a peer that connects is told everything that is of use, once for many peers', async () => {
@@ -198,7 +287,7 @@ describe('log-off', () => {
     expect(users.heardRevocations({ tokens: [{ id: 'a', expiresAtMs: clock.wallMs() - 1 }] })).toBe('ignore')
     expect(users.heardRevocations({ tokens: [{ id: 'b', expiresAtMs: 1e300 }] })).toBe('ignore')
     expect(users.heardRevocations({ tokens: [{ id: '', expiresAtMs: laterMs }] })).toBe('reject')
-    expect(users.isRevoked('b')).toBe(false)
+    expect(isRevoked(users, 'b')).toBe(false)
     for (let batch = 0; batch < 25; batch += 1) {
       const tokens = Array.from({ length: 1_000 }, (_, number) => ({
         id: `t-${batch}-${number}`,
@@ -206,11 +295,11 @@ describe('log-off', () => {
       }))
       users.heardRevocations({ tokens })
     }
-    expect(users.isRevoked('t-19-999')).toBe(true)
-    expect(users.isRevoked('t-24-0')).toBe(false)
+    expect(isRevoked(users, 't-19-999')).toBe(true)
+    expect(isRevoked(users, 't-24-0')).toBe(false)
     // The own shoppers' log-offs always count.
     users.revoke('own', laterMs)
-    expect(users.isRevoked('own')).toBe(true)
+    expect(isRevoked(users, 'own')).toBe(true)
   })
 
   test('what has expired leaves the disk', async () => {
@@ -218,7 +307,7 @@ describe('log-off', () => {
     const home = world.home()
     home.users.revoke('token', home.clock.wallMs() + 1_000)
     await world.scheduler.runFor(1_300_000)
-    expect(home.users.isRevoked('token')).toBe(false)
+    expect(isRevoked(home.users, 'token')).toBe(false)
   })
 })
 

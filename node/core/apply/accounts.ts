@@ -1,6 +1,6 @@
 /** `account.*`. An account's e-mail is unique whatever its case; deciding that here is what makes it so. */
 import type { AccountRecord } from '../../commands.ts'
-import type { UserId } from '../../ids.ts'
+import type { LogIndex, UserId } from '../../ids.ts'
 import type { Tables } from '../../ports.ts'
 import type { ApplyOutcome } from './outcome.ts'
 import { done, refused } from './outcome.ts'
@@ -15,18 +15,33 @@ export function applyAccountCreate(tables: Tables, account: AccountRecord): Appl
   return done({ user: account.id })
 }
 
-/** Value: `{user}`. */
-export function applyAccountPassword(tables: Tables, user: UserId, passwordHash: string): ApplyOutcome {
+/** The hash against which the node checked the password: another change may have been applied meanwhile. */
+type Checked = { readonly user: UserId; readonly previousHash: string }
+
+function checked(tables: Tables, { user, previousHash }: Checked): AccountRecord | ApplyOutcome {
   const account = tables.account(user)
   if (account === null) return refused('not-found', 'no such account')
-  tables.putAccount({ ...account, passwordHash })
-  return done({ user })
+  if (account.passwordHash !== previousHash)
+    return refused('conflict', 'the password was changed meanwhile; try again with the new one')
+  return account
+}
+
+/** Value: `{user}`. */
+export function applyAccountPassword(
+  tables: Tables,
+  change: Checked & { readonly passwordHash: string },
+): ApplyOutcome {
+  const account = checked(tables, change)
+  if ('result' in account) return account
+  tables.putAccount({ ...account, passwordHash: change.passwordHash })
+  return done({ user: account.id })
 }
 
 /** Erases the account and the contact and note of all its orders; the orders stay. Value: `{user}`. */
-export function applyAccountDelete(tables: Tables, user: UserId): ApplyOutcome {
-  if (tables.account(user) === null) return refused('not-found', 'no such account')
-  tables.deleteAccount(user)
-  tables.eraseContacts(user)
-  return done({ user })
+export function applyAccountDelete(tables: Tables, change: Checked, index: LogIndex): ApplyOutcome {
+  const account = checked(tables, change)
+  if ('result' in account) return account
+  tables.deleteAccount(account.id, index)
+  tables.eraseContacts(account.id)
+  return done({ user: account.id })
 }

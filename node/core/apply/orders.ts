@@ -114,9 +114,17 @@ function baseRecord(
     })),
     catalogVersion: tables.catalog().version,
     createdAt: instantText(intent.createdAtMs),
-    ...(intent.contact === undefined ? {} : { contact: intent.contact }),
-    ...(intent.note === undefined ? {} : { note: intent.note }),
+    ...erasablesOf(tables, intent),
   }
+}
+
+/** Contact and note, unless the account was erased while its order was on the way. */
+function erasablesOf(
+  tables: Tables,
+  { user, contact, note }: OrderIntent,
+): Pick<OrderRecord, 'contact' | 'note'> {
+  if (tables.isErasedAccount(user)) return {}
+  return { ...(contact === undefined ? {} : { contact }), ...(note === undefined ? {} : { note }) }
 }
 
 /** Places or refuses; an id that has a decision (also one cancelled before it was seen) gets that decision again. */

@@ -101,13 +101,15 @@ export class ReplicaNode {
 
   /** Gives the lease to another voter, if there is one; the first step of a clean stop. */
   async handOver(): Promise<void> {
-    const { consensus, context } = this.#parts
+    const { consensus, context, presence } = this.#parts
     if (!consensus.isPrimary() || consensus.config.voters.length < 2) return
     const lapsed = new Promise<boolean>((resolve) => {
       context.clock.timer(handOverTimeoutMs, () => resolve(false))
     })
     const handedOver = await Promise.race([consensus.transfer(null), lapsed])
-    if (!handedOver)
+    // When the whole cluster stops, the last one has nobody to hand over to: nothing to be told about.
+    const others = consensus.config.voters.filter((voter) => voter !== context.selfId)
+    if (!handedOver && others.some((voter) => presence.alive(voter)))
       this.#options.logger.warn({}, 'no other voter took the lease in time; the voters will elect one')
   }
 

@@ -97,11 +97,16 @@ export class PrimaryDuties {
         return
       case 'change':
         logger.info(
-          { voters: decision.config.voters, learners: decision.config.learners },
+          { voters: this.#names(decision.config.voters), learners: this.#names(decision.config.learners) },
           'changing the voters',
         )
         this.#perform('change', consensus.changeConfig(decision.config))
     }
+  }
+
+  /** Operators know nodes by name. */
+  #names(ids: readonly MemberId[]): string[] {
+    return ids.map((id) => this.#options.members.get(id)?.node ?? id)
   }
 
   #candidates(consensus: Consensus) {

@@ -81,12 +81,20 @@ function isObject(value: unknown): value is { readonly [name: string]: unknown }
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Loads a CSV through the node. Safe to repeat: products are upserted by handle. Throws Failure. */
-export async function importCsv(place: NodePlace, csv: string, adminToken: string): Promise<string> {
+/**
+ * Loads a CSV through the node, and says how many products it had. Safe to repeat: products are upserted by handle.
+ * Throws Failure, also when a product was rejected.
+ */
+export async function importCsv(place: NodePlace, csv: string, adminToken: string): Promise<number> {
   const headers = { 'content-type': 'text/csv', authorization: `Bearer ${adminToken}` }
   const init = { method: 'POST', headers, body: csv }
   const answer = await change(`import through ${place.name}`, `${place.url}/api/admin/import`, init, [200])
-  return answer.text()
+  const result = (await answer.json()) as {
+    readonly [count in 'created' | 'updated' | 'unchanged']: number
+  } & { readonly rejected: readonly unknown[] }
+  if (result.rejected.length > 0)
+    throw new Failure(`import through ${place.name} rejected ${JSON.stringify(result.rejected.slice(0, 3))}`)
+  return result.created + result.updated + result.unchanged
 }
 
 /** Takes the member out of the cluster for good; one that is none any more is fine. Throws Failure. */

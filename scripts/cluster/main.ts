@@ -54,7 +54,8 @@ async function main(): Promise<number> {
     options = parseOptions(process.argv.slice(2))
   } catch (error) {
     if (!(error instanceof UsageError)) throw error
-    console.error(`launch-cluster: ${error.message}\n${usage}`)
+    // The whole help would push the one line that matters off the screen.
+    console.error(`launch-cluster: ${error.message}\nlaunch-cluster.sh --help lists all verbs and options`)
     return exitUsage
   }
   if (options.verb.kind === 'help') {

@@ -91,7 +91,9 @@ function parseRaw(args: readonly string[]) {
       },
     })
   } catch (error) {
-    throw new UsageError(messageOf(error), { cause: error })
+    // Node's own advice on how to write an argument that begins with a dash is of no use here.
+    const [what = ''] = messageOf(error).split(/\. |\.?\n/)
+    throw new UsageError(what, { cause: error })
   }
 }
 

@@ -129,7 +129,7 @@ async function loadSample(directory: string): Promise<void> {
   const through = (await clusterStatus(directory, record)).nodes.find(({ state }) => state === 'ready')
   if (through === undefined) throw new Failure('no node is ready to take the sample catalog')
   const token = readAdminToken(directory)
-  const answer = await importCsv(through.place, readFileSync(sampleCatalog, 'utf8'), token)
-  progress(`sample catalog loaded: ${answer.trim().slice(0, 200)}`)
+  const count = await importCsv(through.place, readFileSync(sampleCatalog, 'utf8'), token)
+  progress(`sample catalog loaded: ${count} products`)
   writeRecord(directory, { ...record, sample: 'loaded' })
 }

@@ -62,7 +62,7 @@ export async function runNodeVerb(options: Options, verb: NodeVerb, name: string
     case 'pause':
       return pauseNode(place)
     case 'wipe':
-      return withLock(directory, () => wipe(place))
+      return withLock(directory, () => wipe(target))
     case 'remove':
       return remove(options, target)
     case 'logs':
@@ -96,8 +96,15 @@ async function stop(place: NodePlace): Promise<void> {
   }
 }
 
-async function wipe(place: NodePlace): Promise<void> {
+async function wipe({ directory, record, place }: Target): Promise<void> {
+  const { view } = await clusterStatus(directory, record)
+  const voters = view?.members.filter(({ voter }) => voter) ?? []
   await killNode(place)
+  if (voters.length === 1 && voters[0]?.node === place.name) {
+    progress(
+      `${place.name} was the only voter: catalog, orders and accounts are gone with its disk; begin anew: up --fresh`,
+    )
+  }
   rmSync(place.directory, { recursive: true, force: true })
   // The empty directory stays: it says that this cluster has begun, and n1 must join like everyone.
   mkdirSync(place.directory, { mode: 0o700 })

@@ -149,6 +149,14 @@ describe('one node', () => {
     })
   })
 
+  test('that was the only voter is not wiped in silence', async () => {
+    await withCluster({ nodes: 2, entry }, async (cluster) => {
+      expect((await cluster.run('wipe', 'n2')).stderr).not.toContain('the only voter')
+      await cluster.verb('start', 'n2')
+      expect((await cluster.run('wipe', 'n1')).stderr).toContain('n1 was the only voter')
+    })
+  })
+
   test('is added and removed for good', async () => {
     await withCluster({ nodes: 2, entry }, async (cluster) => {
       expect((await cluster.verb('add')).nodes.map(({ node }) => node)).toEqual(['n1', 'n2', 'n3'])
@@ -230,4 +238,21 @@ describe('processes', () => {
       await close(false)
     }
   })
+})
+
+test('wrong usage is named in a line, not buried in the help', async () => {
+  const { cluster, close } = await prepareCluster({ entry })
+  try {
+    expect(await cluster.run('start')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr:
+        'launch-cluster: start needs a node, such as n1\nlaunch-cluster.sh --help lists all verbs and options\n',
+    })
+    const unknown = await cluster.run('up', '--frob')
+    expect(unknown).toMatchObject({ code: 2, stdout: '' })
+    expect(unknown.stderr).toMatch(/^launch-cluster: Unknown option '--frob'\n/)
+  } finally {
+    await close(false)
+  }
 })

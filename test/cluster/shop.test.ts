@@ -104,9 +104,22 @@ async function walk(cluster: TestCluster, nodes: readonly string[], together: bo
   }
 }
 
+/** Warnings and errors in the logs; a machine that was too busy for a node is no fault of the node. */
+function complaints(cluster: TestCluster, nodes: readonly string[]): string[] {
+  const lines = nodes.flatMap((node) => cluster.log(node).split('\n'))
+  return lines.filter(
+    (line) => /"level":"(warn|error|fatal)"/.test(line) && !line.includes('this process stood still'),
+  )
+}
+
 describe('a cluster you can shop at', () => {
-  test('three nodes: home killed, then the primary', async () => {
-    await withCluster({ nodes: 3 }, (cluster) => walk(cluster, ['n1', 'n2', 'n3'], false))
+  test('three nodes: home killed, then the primary; the logs hold nothing to worry about', async () => {
+    await withCluster({ nodes: 3 }, async (cluster) => {
+      const nodes = ['n1', 'n2', 'n3']
+      await walk(cluster, nodes, false)
+      await cluster.verb('down')
+      expect(complaints(cluster, nodes)).toEqual([])
+    })
   })
 
   test('five nodes, three of them voters: home and primary killed at once', async () => {

@@ -66,7 +66,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     let body = ''
     for await (const chunk of request) body += String(chunk)
     appendFileSync(join(cluster, 'n1', 'imported'), `${body.length}\n`)
-    return void response.end(JSON.stringify({ created: body.split('\n').length }))
+    const created = body.split('\n').length
+    return void response.end(JSON.stringify({ created, updated: 0, unchanged: 0, rejected: [] }))
   }
   if (request.method === 'DELETE') {
     rmSync(join(cluster, path.slice(path.lastIndexOf('/') + 1), 'log.db'), { force: true })

@@ -105,11 +105,12 @@ async function browse(shop: Shop, context: Context): Promise<string> {
     <section id="results">
       <div class="results-head">
         <h1>
-          ${heading(filter)} <small>${found.total} ${found.total === 1 ? 'product' : 'products'}</small>
+          ${(filter.q ?? '') === '' ? html`<span class="name">${heading(filter)}</span>` : heading(filter)}
+          <small>${found.total} ${found.total === 1 ? 'product' : 'products'}</small>
         </h1>
         ${sortForm(filter)}
       </div>
-      ${products.length === 0 ? html`<p>Nothing here. Try other words, or look at everything.</p>` : ''}
+      ${products.length === 0 ? html`<p>Nothing here. Try other words, or <a href="/">look at everything</a>.</p>` : ''}
       <div class="grid-cards">${products.map(card)}</div>
       <nav class="pages">
         ${query.cursor === undefined ? '' : html`<a href="/${queryText(filter)}">First page</a>`}

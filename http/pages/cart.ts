@@ -55,12 +55,12 @@ function itemRow(item: CartItemView, currency: string): Html {
     </form>`
   return html`<tr class="${item.forSale ? '' : 'gone'}">
     <td class="thumb">${picture(item.image, item.title, '')}</td>
-    <td>
+    <td class="what">
       <a href="/products/${encodeURIComponent(item.handle)}">${item.title}</a>
       ${item.forSale ? '' : html`<br /><small>not for sale any more</small>`}
     </td>
-    <td>${moneyText(item.unitPrice, currency)}</td>
-    <td>
+    <td class="each">${moneyText(item.unitPrice, currency)}</td>
+    <td class="quantity">
       ${change(
         html`<input
             type="number"
@@ -74,10 +74,10 @@ function itemRow(item: CartItemView, currency: string): Html {
       )}
     </td>
     <td class="sum">${moneyText(item.lineTotal, currency)}</td>
-    <td>
+    <td class="away">
       ${change(
         html`<input type="hidden" name="quantity" value="0" />
-          <button class="link" title="Remove ${item.title}">Remove</button>`,
+          <button class="link" aria-label="Remove ${item.title}">Remove</button>`,
       )}
     </td>
   </tr>`
@@ -126,6 +126,15 @@ function cartHtml(cart: CartView, message: string | null): Html {
     items.length === 0
       ? html`<p>Your cart is empty. <a href="/">Look around the bazaar</a>.</p>`
       : html`<table class="cart">
+            <thead>
+              <tr>
+                <th scope="col" colspan="2">Product</th>
+                <th scope="col">Price</th>
+                <th scope="col">Quantity</th>
+                <th scope="col" class="sum">Together</th>
+                <td></td>
+              </tr>
+            </thead>
             <tbody>
               ${items.map((item) => itemRow(item, currency))}
             </tbody>

@@ -12,6 +12,7 @@ function rolesOf(member: MemberView): Html {
     [member.voter, 'voter'],
     [!member.voter && member.eligible, 'eligible'],
     [member.draining, 'draining'],
+    [!member.alive, 'dead'],
   ]
   return html`${roles.filter(([is]) => is).map(([, role]) => html`<span class="badge ${role}">${role}</span> `)}`
 }
@@ -20,7 +21,7 @@ function memberRow(view: ClusterView, member: MemberView): Html {
   const same = member.catalogVersion === view.catalog.version && member.catalogDigest === view.catalog.digest
   return html`<tr class="${member.alive ? '' : 'gone'}" data-member="${member.node}">
     <td>
-      <span class="dot ${member.alive ? 'alive' : 'dead'}" title="${member.alive ? 'alive' : 'dead'}"></span>
+      <span class="dot ${member.alive ? 'alive' : 'dead'}" aria-hidden="true"></span>
       <a href="${member.url}/cluster">${member.node}</a>
     </td>
     <td>${rolesOf(member)}</td>
@@ -29,7 +30,11 @@ function memberRow(view: ClusterView, member: MemberView): Html {
     <td>${member.carts}</td>
     <td>${member.undeliveredCarts} / ${member.underReplicatedCarts}</td>
     <td>
-      <progress value="${Math.round(member.loadPercent)}" max="100"></progress>
+      <progress
+        aria-label="Load of ${member.node}"
+        value="${Math.round(member.loadPercent)}"
+        max="100"
+      ></progress>
       <small>${Math.round(member.loadPercent)} %</small>
     </td>
     <td>${(member.lastSeenMs / 1000).toFixed(1)} s</td>
@@ -96,7 +101,7 @@ export function clusterPages(shop: Shop): void {
         </div>
       </section>
       <h2>Events</h2>
-      <ol id="events" class="events"></ol>`
+      <ol id="events" class="events" role="log" aria-label="Events, newest first"></ol>`
     const frame = await frameOf(shop, context)
     return await page(shop, { ...frame, title: 'Cluster', body, scripts: ['cluster.js'] })
   })

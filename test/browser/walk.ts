@@ -94,6 +94,45 @@ async function shopping(page: Page, url: string): Promise<void> {
   await shot(page, 'order')
 }
 
+/** A page that is wider than a phone hides its buttons: nothing may scroll sideways but what says so. */
+async function fits(page: Page, what: string): Promise<void> {
+  const root = 'document.documentElement'
+  const excess = await page.evaluate<number>(`${root}.scrollWidth - ${root}.clientWidth`)
+  assert.ok(excess <= 0, `${what} is ${excess} px wider than a phone`)
+  await shot(page, `phone-${what}`)
+}
+
+async function phone(page: Page, url: string): Promise<void> {
+  await page.goto(url)
+  await fits(page, 'browse')
+  for (const word of ['lamp', 'sofa']) {
+    await page.goto(`${url}/?q=${word}`)
+    await page.locator('.card').first().click()
+    await page.waitForSelector('#add')
+    await fits(page, 'product')
+    await page.click('#add')
+    await page.waitForURL(/\/cart$/)
+  }
+  await fits(page, 'cart')
+  await page.click('#order')
+  await page.waitForSelector('#order[data-status=placed]')
+  await fits(page, 'order')
+  for (const path of ['orders', 'log-on', 'cluster', 'docs', 'problems']) {
+    await page.goto(`${url}/${path}`)
+    await fits(page, path)
+  }
+}
+
+async function phoneOffice(page: Page, url: string, token: string): Promise<void> {
+  await page.goto(`${url}/admin`)
+  await page.fill('input[name=token]', token)
+  await page.click('article button')
+  await page.waitForURL(/\/admin$/)
+  await fits(page, 'office')
+  await page.goto(`${url}/admin/orders`)
+  await fits(page, 'office-orders')
+}
+
 async function account(page: Page, url: string): Promise<void> {
   await page.goto(`${url}/register`)
   await page.fill('input[name=name]', 'Ada Lovelace')
@@ -144,6 +183,15 @@ try {
   await shopping(page, url)
   await account(page, url)
   await office(page, url, token)
+  const pocket = await browser.newContext({
+    viewport: { width: 360, height: 740 },
+    isMobile: true,
+    hasTouch: true,
+  })
+  const small = await pocket.newPage()
+  small.setDefaultTimeout(10_000)
+  await phone(small, url)
+  await phoneOffice(small, url, token)
   assert.deepEqual(wrong, [], 'the pages run without errors')
   console.log('the walk went well')
 } finally {

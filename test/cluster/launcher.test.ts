@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { describe, expect, test } from 'vitest'
-import { prepareCluster, withCluster, type ClusterInfo, type TestCluster } from '../support/cluster.ts'
+import { prepareCluster, until, withCluster, type ClusterInfo, type TestCluster } from '../support/cluster.ts'
 import { root } from '../support/sources.ts'
 
 const entry = join(root, 'test/support/fake-node.ts')
@@ -88,6 +88,23 @@ describe('up', () => {
       expect(existsSync(join(cluster.directory, 'n1'))).toBe(false)
     } finally {
       intruder.close()
+      await close(false)
+    }
+  })
+
+  test('waits for a port that is just being given up', async () => {
+    const { cluster, close } = await prepareCluster({ entry })
+    const holder = createServer()
+    try {
+      holder.listen(cluster.basePort + 1, '127.0.0.1')
+      await once(holder, 'listening')
+      const running = cluster.run('up', '1')
+      // The lock is the last thing before the ports are looked at; the launcher then waits for 3 s.
+      await until('the launcher is at work', () => existsSync(join(cluster.directory, 'launcher.lock')))
+      holder.close()
+      expect(await running).toMatchObject({ code: 0 })
+    } finally {
+      holder.close()
       await close(false)
     }
   })

@@ -212,7 +212,7 @@ export function parseFlags(
   if (given['version'] === true) return { kind: 'version' }
   const read = <T>(name: FlagName): T => readFlag(name, given, environment) as T
   const isOn = (name: keyof typeof switches): boolean =>
-    given[name] === true || ['1', 'true'].includes(environment[environmentName(name)] ?? '')
+    given[name] === true || isSwitchedOn(environmentName(name), environment)
   const http = read<string>('http')
   const p2p = read<string>('p2p')
   const settings = settingsOf(read, http, p2p, { init: isOn('init'), eligible: !isOn('not-eligible') })
@@ -234,6 +234,14 @@ export function parseFlags(
       logLevel: read<string>('log-level'),
     },
   }
+}
+
+/** What is neither yes nor no is a mistake: a node that was meant to begin a cluster would wait for ever. */
+function isSwitchedOn(name: string, environment: { readonly [name: string]: string | undefined }): boolean {
+  const value = environment[name] ?? ''
+  if (['1', 'true'].includes(value)) return true
+  if (['', '0', 'false'].includes(value)) return false
+  throw new UsageError(`${name}: 1 or true, 0 or false`)
 }
 
 function settingsOf(

@@ -80,6 +80,11 @@ class Node {
     const random = systemRandom()
     this.#stores = openStores(flags.dataDirectory, { createIdentity, digestOf: catalogDigestOf })
     const identity = this.#stores.log.identity()
+    if (identity.clusterId === null && !settings.init && settings.join.length === 0) {
+      throw new UsageError(
+        `${flags.dataDirectory} has no cluster's data: --init begins a cluster, --join HOST:PORT joins one`,
+      )
+    }
     const transport = createTransport({
       identity,
       listen: flags.p2pListen,

@@ -1,8 +1,9 @@
 /** The launcher with real processes, against a stand-in for the node program: fast, and only about the launcher. */
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
@@ -271,5 +272,32 @@ test('wrong usage is named in a line, not buried in the help', async () => {
     expect(unknown.stderr).toMatch(/^launch-cluster: Unknown option '--frob'\n/)
   } finally {
     await close(false)
+  }
+})
+
+test('a node by hand with nothing to begin, join or go on with says so, and does not wait for ever', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'souk-alone-'))
+  try {
+    const [secret, token] = [join(directory, 'secret'), join(directory, 'token')]
+    writeFileSync(secret, `k1:${Buffer.alloc(32, 7).toString('base64')}\n`)
+    writeFileSync(token, 'a token that is long enough for an administrator\n')
+    const place = [
+      '--name',
+      'a',
+      '--data',
+      join(directory, 'a'),
+      '--http',
+      '127.0.0.1:1',
+      '--p2p',
+      '127.0.0.1:2',
+    ]
+    const files = ['--secret-file', secret, '--admin-token-file', token]
+    const { status, stderr } = spawnSync(join(root, 'scripts/souk'), [...place, ...files], {
+      encoding: 'utf8',
+    })
+    expect(stderr).toContain('--init begins a cluster, --join HOST:PORT joins one')
+    expect(status).toBe(2)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
   }
 })

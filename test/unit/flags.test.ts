@@ -46,6 +46,12 @@ describe('flags', () => {
     expect(environmentName('server-set-size')).toBe('SOUK_SERVER_SET_SIZE')
   })
 
+  test('a switch in the environment is yes or no, nothing else', () => {
+    expect(run(needed, { SOUK_INIT: 'true' }).settings.init).toBe(true)
+    expect(run(needed, { SOUK_INIT: '0' }).settings.init).toBe(false)
+    expect(() => run(needed, { SOUK_INIT: 'maybe' })).toThrow('SOUK_INIT: 1 or true, 0 or false')
+  })
+
   test.each([
     [['--name=n1'], '--http HOST:PORT is missing'],
     [[...needed, '--name=bad name'], '--name'],

@@ -146,6 +146,7 @@ export const clusterDocument = z
     catalog: z.object({ version: z.int(), digest: z.string() }),
     orders: z.object({ count: z.int(), digest: z.string() }).nullable(),
     settled: z.boolean(),
+    halted: z.string().nullable(),
     members: z.array(memberDocument),
   })
   .openapi('Cluster')

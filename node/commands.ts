@@ -4,7 +4,7 @@
  * values that travel inside them: products, members, orders, accounts.
  */
 import { z } from 'zod'
-import type { CommandId, Handle, MemberId, NodeName, OrderId, Sku, Tag, UserId } from './ids.ts'
+import type { CommandId, Digest, Handle, MemberId, NodeName, OrderId, Sku, Tag, UserId } from './ids.ts'
 import {
   parseCommandId,
   parseHandle,
@@ -155,6 +155,8 @@ export const memberRecordSchema = z.object({
   capacity: z.number().min(0).max(1_000),
   /** Log index at which it joined. */
   joinedIndex: z.int().min(0),
+  /** `commandLevel` of the program it runs, as it announced it; absent: 1. */
+  level: z.int().min(1).optional(),
 })
 export type MemberRecord = z.infer<typeof memberRecordSchema>
 export const memberJoinSchema = memberRecordSchema.omit({ joinedIndex: true, draining: true })
@@ -250,6 +252,13 @@ export const accountRecordSchema = z.object({
 })
 export type AccountRecord = z.infer<typeof accountRecordSchema>
 
+/** What a voter's rows came to when it had applied the log through `index` (core/apply/state.ts). */
+export const stateMarkSchema = z.object({
+  index: z.int().min(1),
+  digest: z.string().regex(/^[0-9a-f]{64}$/) as unknown as z.ZodType<Digest>,
+})
+export type StateMark = z.infer<typeof stateMarkSchema>
+
 export const commandBodySchema = z.discriminatedUnion('kind', [
   /** First command of a cluster. */
   z.object({ kind: z.literal('cluster.begin'), currency: currencySchema, member: memberJoinSchema }),
@@ -285,11 +294,40 @@ export const commandBodySchema = z.discriminatedUnion('kind', [
     capacity: z.number().min(0).max(1_000).optional(),
     url: memberRecordSchema.shape.url.optional(),
     p2p: memberRecordSchema.shape.p2p.optional(),
+    level: memberRecordSchema.shape.level,
   }),
   z.object({ kind: z.literal('member.remove'), id: memberIdSchema }),
+  /** Every voter marks its state here; `claim` is the proposer's mark of an earlier check, to be compared. */
+  z.object({ kind: z.literal('state.check'), claim: stateMarkSchema.nullable() }),
 ])
 export type CommandBody = z.infer<typeof commandBodySchema>
 export type CommandKind = CommandBody['kind']
+
+/**
+ * The level of programs from which on each kind is understood. A kind is used only once every member has announced at
+ * least its level: a voter that met an unknown one would have to halt (DESIGN.md section 3, "Commands").
+ */
+export const commandLevels = {
+  'cluster.begin': 1,
+  'catalog.change': 1,
+  'order.place': 1,
+  'order.status': 1,
+  'account.create': 1,
+  'account.password': 1,
+  'account.delete': 1,
+  'member.join': 1,
+  'member.update': 1,
+  'member.remove': 1,
+  'state.check': 2,
+} as const satisfies { [K in CommandKind]: number }
+
+/** The level of this program: it understands every kind up to it. */
+export const commandLevel = Math.max(...Object.values(commandLevels))
+
+/** The level that all of `members` have: what may be used now. */
+export function lowestLevel(members: readonly { readonly level?: number | undefined }[]): number {
+  return Math.min(commandLevel, ...members.map((member) => member.level ?? 1))
+}
 
 /** Format version of commands that this program writes; it refuses to apply a higher one. */
 export const commandVersion = 1

@@ -15,6 +15,7 @@ import {
   memberRecordSchema,
   orderIdSchema,
   productSchema,
+  stateMarkSchema,
   tagSchema,
   userIdSchema,
 } from './commands.ts'
@@ -128,6 +129,8 @@ export const peerRequestSchemas = {
   /** Index to which a voter must have applied before a current read (ReadIndex). */
   'read-index': z.object({}),
   'voter-query': z.object({ query: voterQuerySchema, current: z.boolean() }),
+  /** What another voter's state came to at a check, and what the asker's did. */
+  'state-digest': z.object({ mark: stateMarkSchema }),
   'hand-over': z.object({ to: memberIdSchema.nullable() }),
   'catalog-pull': z.object({
     afterVersion: index,
@@ -203,6 +206,8 @@ export const peerResponseSchemas = {
   propose: z.object({ result: commandResultSchema, index }),
   'read-index': z.object({ index }),
   'voter-query': z.object({ value: z.unknown() }),
+  /** Null: that check is not applied here yet, or forgotten, or these rows are known to be wrong. */
+  'state-digest': z.object({ digest: digestSchema.nullable() }),
   'hand-over': z.object({ primary: memberIdSchema, term }),
   'catalog-pull': z.object({
     versions: z.array(catalogVersionSchema).max(1_000),

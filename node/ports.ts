@@ -10,6 +10,7 @@ import type {
   OrderRecord,
   OrderStatus,
   Product,
+  StateMark,
 } from './commands.ts'
 import type { HardState, LogEntry, LogReader, RaftConfig, RaftMessage } from './core/raft/types.ts'
 import type {
@@ -222,7 +223,6 @@ export interface Tables {
   /** Keeps a version for broadcast and pull; drops the oldest beyond the store's bound. */
   appendVersion(record: CatalogVersionRecord): void
   sku(sku: Sku): SkuInfo | null
-
   members(): MemberRecord[]
   membersVersion(): LogIndex
   setMembersVersion(version: LogIndex): void
@@ -243,7 +243,6 @@ export interface Tables {
   updateOrder(order: OrderRecord, index: LogIndex): void
   ordersDigest(): { count: number; digest: Digest }
   setOrdersDigest(state: { count: number; digest: Digest }): void
-
   account(id: UserId): AccountRecord | null
   accountByEmail(email: string): AccountRecord | null
   putAccount(account: AccountRecord): void
@@ -252,6 +251,11 @@ export interface Tables {
   isErasedAccount(id: UserId): boolean
   /** Erases contact and note of all orders of a user. */
   eraseContacts(user: UserId): void
+  accountsDigest(): Digest
+  setAccountsDigest(digest: Digest): void
+  /** What this state came to at the newest `state.check` entries, oldest first. */
+  stateMarks(): readonly StateMark[]
+  setStateMarks(marks: readonly StateMark[]): void
 
   result(id: CommandId): CommandResult | null
   /** Keeps a result; drops the oldest beyond the store's bound (by log index, so the same everywhere). */
@@ -295,6 +299,11 @@ export interface ShopStore {
   /** Which feed the catalog follows: the log (voters, learners) or the broadcast (everybody else). */
   feed(): 'log' | 'broadcast'
   setFeed(feed: 'log' | 'broadcast'): void
+  /** Follows the log from its first entry, with empty rows like everybody: what gossip brought before gives way. */
+  startFromLog(): void
+  /** Why these rows are wrong, as a majority of the voters found; null when they aren't. Gone with a full snapshot. */
+  diverged(): string | null
+  setDiverged(reason: string): void
 
   productJson(handle: Handle): string | null
   products(query: ProductQuery): ProductPage
@@ -305,7 +314,6 @@ export interface ShopStore {
   versionsAfter(afterVersion: CatalogVersion, sizeBytesMax: number): CatalogVersionRecord[] | null
 
   orders(query: OrderPageQuery): { items: OrderRecord[]; next: string | null }
-  /** Ids and lines of all orders for checks: `[id, number, status]` in id order. */
   soldSince(afterIndex: LogIndex, limit: number): SoldNotice[]
   /** Accounts erased after a log index, in log order. */
   erasedSince(afterIndex: LogIndex, limit: number): ErasedNotice[]

@@ -107,6 +107,8 @@ export type ClusterView = {
   catalog: { version: number; digest: string }
   orders: { count: number; digest: string } | null
   settled: boolean
+  /** Why this node applies nothing more from the log (also the reason of /readyz); null when it does. */
+  halted: string | null
   members: MemberView[]
 }
 

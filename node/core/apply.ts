@@ -12,6 +12,8 @@ import { applyCatalogChange } from './apply/catalog.ts'
 import { applyClusterBegin, applyMemberJoin, applyMemberRemove, applyMemberUpdate } from './apply/members.ts'
 import { applyOrderPlace, applyOrderStatus } from './apply/orders.ts'
 import type { ApplyOutcome } from './apply/outcome.ts'
+import { nothingElse } from './apply/outcome.ts'
+import { applyStateCheck } from './apply/state.ts'
 
 export type { ApplyOutcome } from './apply/outcome.ts'
 
@@ -37,6 +39,8 @@ function decide(tables: Tables, body: CommandBody, atMs: number, index: LogIndex
       return applyMemberUpdate(tables, body, index)
     case 'member.remove':
       return applyMemberRemove(tables, body.id, index)
+    case 'state.check':
+      return applyStateCheck(tables, body.claim, index)
     default: {
       const never: never = body
       throw new Error(`unknown command ${JSON.stringify(never)}: it must halt applying, never be skipped`)
@@ -51,7 +55,7 @@ function decide(tables: Tables, body: CommandBody, atMs: number, index: LogIndex
 export function applyEntry(tables: Tables, command: Command, index: LogIndex): ApplyOutcome {
   assert(command.v === commandVersion, 'a command of another format version must not be applied')
   const kept = tables.result(command.id)
-  if (kept !== null) return { result: kept, version: null, decided: null, membersChanged: false }
+  if (kept !== null) return { result: kept, ...nothingElse }
   const outcome = decide(tables, command.body, command.atMs, index)
   tables.putResult(command.id, index, outcome.result)
   return outcome

@@ -8,7 +8,7 @@
  * against bugs, loss and rot, for which the sum is as good as the hash beneath it.
  */
 import { createHash } from 'node:crypto'
-import type { OrderRecord, Product, Variant } from '../commands.ts'
+import type { AccountRecord, OrderRecord, Product, Variant } from '../commands.ts'
 import type { Digest } from '../ids.ts'
 
 /** Digest of nothing: what an empty catalog and an empty orders table have. */
@@ -105,6 +105,17 @@ export function orderText(order: OrderRecord): string {
     order.lines.map((line) => [line.sku, line.title, line.quantity, line.unitPrice]),
     order.total,
     order.reason ?? null,
+  ])
+}
+
+/** What two voters must agree on about an account. */
+export function accountText(account: AccountRecord): string {
+  return JSON.stringify([
+    account.id,
+    account.email,
+    account.name ?? null,
+    account.passwordHash,
+    account.createdAt,
   ])
 }
 

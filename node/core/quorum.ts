@@ -47,3 +47,16 @@ export function voteResult(
 export function isMajority(voters: readonly MemberId[], holds: (voter: MemberId) => boolean): boolean {
   return voters.filter(holds).length >= majorityOf(voters.length)
 }
+
+/** The value that a majority of the voters has; null when there is none. Who has no answer (null) agrees with nobody. */
+export function agreedByMajority<T>(
+  voters: readonly MemberId[],
+  valueOf: (voter: MemberId) => T | null,
+): T | null {
+  const values = voters.map(valueOf)
+  const agreed = values.find(
+    (value) =>
+      value !== null && values.filter((other) => other === value).length >= majorityOf(voters.length),
+  )
+  return agreed ?? null
+}

@@ -76,7 +76,7 @@ export class Announcer {
 
   #announce(): void {
     const { shop, selfId, transport, isPrimary, term, members } = this.#options
-    if (!isPrimary() || !members.selfIsMember()) return
+    if (!members.selfIsMember()) return
     const { version, digest } = shop.read.catalog()
     const { index, config } = shop.applied()
     const message: GossipMessage<'lease'> = {
@@ -90,6 +90,8 @@ export class Announcer {
       learners: [...config.learners],
       configIndex: index,
     }
+    // State first, then the clock, then the word (DESIGN.md section 3, "The lease").
+    if (!isPrimary()) return
     this.#take(message)
     transport.publish('lease', message)
   }

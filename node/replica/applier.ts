@@ -31,7 +31,7 @@ export class Applier {
   readonly #counters: Counters
   /** Applied so far: the memory copy of what is in shop.db. */
   #applied: AppliedState
-  /** Why applying stopped for good: an entry that this program does not understand is never skipped. */
+  /** Why applying stopped: an entry that this program does not understand is never skipped, wrong rows never changed. */
   #halted: string | null = null
 
   constructor(options: { log: LogStore; shop: ShopStore; logger: Logger; counters: Counters }) {
@@ -40,6 +40,7 @@ export class Applier {
     this.#logger = options.logger
     this.#counters = options.counters
     this.#applied = this.#shop.applied()
+    this.#halted = this.#shop.diverged()
   }
 
   get applied(): AppliedState {
@@ -50,9 +51,15 @@ export class Applier {
     return this.#halted
   }
 
-  /** After a snapshot was installed: the store was replaced beneath. */
+  /** Nothing more is applied to these rows. */
+  halt(reason: string): void {
+    this.#halted ??= reason
+  }
+
+  /** After a snapshot was installed: the store was replaced beneath, and may be past what this one stopped at. */
   reload(): void {
     this.#applied = this.#shop.applied()
+    this.#halted = this.#shop.diverged()
   }
 
   /**

@@ -56,6 +56,7 @@ export class ClusterReads {
       catalog: this.#options.catalog(),
       orders: voters.includes(selfId) ? { count, digest } : null,
       settled: this.#options.unsettled() === 0,
+      halted: this.#options.halted(),
       members: members
         .list()
         .map((member) => this.member(member.id) as MemberView)

@@ -67,6 +67,9 @@ export class Consensus {
   #tickDueMs = 0
   #stopped = false
   #seen = ''
+  #canLead = true
+  /** Waits for a full snapshot in the place of rows that are wrong. */
+  #isRepairing: boolean
 
   constructor(options: ConsensusOptions) {
     this.#options = options
@@ -78,6 +81,7 @@ export class Consensus {
       logger: options.logger,
       counters: options.counters,
     })
+    this.#isRepairing = this.halted !== null
     this.#raft = new Raft({
       self: options.selfId,
       heartbeatTicks: 2,
@@ -97,6 +101,7 @@ export class Consensus {
   }
 
   start(): void {
+    this.#weighLeading()
     this.#scheduleTick()
   }
 
@@ -133,7 +138,7 @@ export class Consensus {
   }
 
   leaseRemainingMs(): number {
-    if (this.#raft.role !== 'primary') return 0
+    if (this.#raft.role !== 'primary' || this.halted !== null) return 0
     // State first, then the clock (DESIGN.md section 3).
     const untilMs = this.#raft.leaseUntilMs
     return Math.max(0, untilMs - this.#options.clock.monotonicMs())
@@ -171,9 +176,18 @@ export class Consensus {
     return this.#waiting(this.#transfers, (ref) => ({ kind: 'transfer', ref, to }))
   }
 
+  /** These rows are not what a majority of the voters has: nothing more is applied until a full snapshot is here. */
+  haltDiverged(reason: string, options: { repair: boolean }): void {
+    this.#options.stores.shop.setDiverged(reason)
+    this.#applier.halt(reason)
+    this.#isRepairing = options.repair
+    this.#weighLeading()
+  }
+
   /** After `snapshots.ts` replaced shop.db: the log starts anew behind it. */
   snapshotInstalled(): void {
     this.#applier.reload()
+    this.#isRepairing = this.halted !== null
     const { index, term, config } = this.#applier.applied
     this.#enqueue({ kind: 'snapshot-installed', index, term, config })
   }
@@ -204,13 +218,29 @@ export class Consensus {
     this.#cancelTick = this.#options.clock.timer(this.#tickMs, () => {
       const lateMs = this.#options.clock.monotonicMs() - this.#tickDueMs
       // After a stall the messages that arrived meanwhile are drained before time goes on.
-      // A voter whose state is not there yet does not campaign, nor does a former one that lives on the broadcast.
+      // A former voter that lives on the broadcast does not campaign.
       if (this.#options.stores.shop.feed() !== 'log') return this.#scheduleTick()
-      if (this.lacksState()) this.#options.hooks.stateWanted()
-      else if (lateMs <= lateTicksMax * this.#tickMs) this.#enqueue({ kind: 'tick' })
+      if (this.lacksState() || this.#isRepairing) this.#options.hooks.stateWanted()
+      this.#weighLeading()
+      if (lateMs <= lateTicksMax * this.#tickMs) this.#enqueue({ kind: 'tick' })
       else this.#stoodStill(lateMs)
       this.#scheduleTick()
     })
+  }
+
+  /**
+   * A voter without state, or one that stopped applying, does not campaign; it still votes and acknowledges. As primary
+   * it hands the lease over first, and steps down also if nobody takes it.
+   */
+  #weighLeading(): void {
+    const can = !this.lacksState() && this.halted === null
+    if (can === this.#canLead) return
+    this.#canLead = can
+    const tell = (): void => {
+      if (this.#canLead === can) this.#enqueue({ kind: 'can-lead', can })
+    }
+    if (can || this.#raft.role !== 'primary') tell()
+    else this.transfer(null).then(tell, tell)
   }
 
   /** Normal for a moment on a busy machine; worth a warning when an election could have come of it. */
@@ -283,6 +313,7 @@ export class Consensus {
     // A member that lives on the broadcast must not apply the same versions from an old log again.
     if (this.#options.stores.shop.feed() !== 'log') return
     const batch = this.#applyBatch()
+    this.#weighLeading()
     if (batch.length === 0) return
     this.#options.hooks.applied(batch)
     this.#compact()

@@ -4,7 +4,7 @@
  * primary (DESIGN.md section 3, "Commands").
  */
 import type { Command, CommandBody, CommandResult } from '../commands.ts'
-import { commandSchema, commandVersion } from '../commands.ts'
+import { commandLevels, commandSchema, commandVersion, lowestLevel } from '../commands.ts'
 import { Fault, isFault } from '../faults.ts'
 import type { CommandId, LogIndex, MemberId, Term } from '../ids.ts'
 import type { PeerRequestOf, PeerResponseOf, VoterQuery } from '../messages.ts'
@@ -217,6 +217,9 @@ export class ReplicaLogClient implements LogClient {
         new Fault('invalid-request', `not a valid command: ${where} ${issue?.message ?? ''}`),
       )
     }
+    const level = commandLevels[body.kind]
+    if (level > 1 && lowestLevel(this.#options.shop.read.members()) < level)
+      return Promise.reject(new Fault('conflict', `not every member's program understands ${body.kind} yet`))
     const data = JSON.stringify(command)
     if (Buffer.byteLength(data) > commandSizeBytesMax) {
       return Promise.reject(new Fault('too-large', 'the change is too large for one command'))

@@ -3,6 +3,7 @@
  * index) from any peer that proved the secret. A node that is no member yet asks to join, for ever.
  * DESIGN.md sections 2 to 4.
  */
+import { commandLevel } from '../commands.ts'
 import type { MemberRecord } from '../commands.ts'
 import { Fault, isFault } from '../faults.ts'
 import type { CatalogVersion, ClusterId, CommandId, LogIndex, MemberId, NodeName } from '../ids.ts'
@@ -268,7 +269,7 @@ export class Membership implements MembersView {
     const { transport, stores, settings, selfId } = this.#options
     const peer = await transport.dial(address, joinDialTimeoutMs)
     const { node, publicUrl: url, p2p, eligible, capacity } = settings
-    const member = { id: selfId, node, url, p2p, eligible, capacity }
+    const member = { id: selfId, node, url, p2p, eligible, capacity, level: commandLevel }
     const list = await transport.request(
       peer.id,
       { kind: 'join', member },
@@ -284,7 +285,7 @@ export class Membership implements MembersView {
     this.#options.logger.info({ cluster: list.clusterId, through: address }, 'joined the cluster')
   }
 
-  /** Keeps the own entry true: a node that restarts with other addresses says so through the log. */
+  /** Keeps the own entry true: a node that restarts with other addresses, or another program, says so through the log. */
   #reconcileLater(): void {
     this.#later(reconcileDelayMs, () => {
       this.#reconcile()
@@ -302,13 +303,19 @@ export class Membership implements MembersView {
     const { settings, selfId } = this.#options
     const log = this.#options.log()
     const own = this.get(selfId)
-    if (own === null || (own.url === settings.publicUrl && own.p2p === settings.p2p)) return
+    if (own === null || this.#isTrue(own)) return
     await log.run(log.freshCommandId(), {
       kind: 'member.update',
       id: selfId,
       url: settings.publicUrl,
       p2p: settings.p2p,
+      level: commandLevel,
     })
+  }
+
+  #isTrue({ url, p2p, level }: MemberRecord): boolean {
+    const { settings } = this.#options
+    return url === settings.publicUrl && p2p === settings.p2p && level === commandLevel
   }
 
   /** A stranger with the secret asks to be a member. A name that a live member bears is not given away. */
@@ -321,7 +328,8 @@ export class Membership implements MembersView {
       known === null ||
       known.node !== member.node ||
       known.url !== member.url ||
-      known.p2p !== member.p2p
+      known.p2p !== member.p2p ||
+      known.level !== member.level
     ) {
       const bearer = this.byName(member.node)
       if (bearer !== null && bearer.id !== from && this.#options.presence().alive(bearer.id)) {

@@ -36,6 +36,7 @@ export class MetricsService implements MetricsReads {
       gauge('lease_remaining_ms', 'Milliseconds the own lease still runs.', view.leaseRemainingMs),
       gauge('commit_index', 'Highest committed log index known.', view.commitIndex),
       gauge('applied_index', 'Log index applied.', view.appliedIndex),
+      gauge('halted', '1 while this node applies nothing more from the log.', view.halted === null ? 0 : 1),
       gauge('catalog_version', 'Catalog version of the own copy.', view.catalog.version),
       gauge('members', 'Members of the cluster.', view.members.length),
       gauge(

@@ -26,6 +26,7 @@ import { Presence } from './presence.ts'
 import type { OwnPresence } from './presence.ts'
 import { PrimaryDuties } from './primary-duties.ts'
 import { Snapshots } from './snapshots.ts'
+import { StateChecks } from './state-checks.ts'
 import { UserService } from './users.ts'
 import { Voting } from './voting.ts'
 
@@ -51,6 +52,7 @@ export class Parts {
   readonly snapshots: Snapshots
   readonly catalogFeed: CatalogFeed
   readonly duties: PrimaryDuties
+  readonly stateChecks: StateChecks
   readonly context: Context
   readonly events: Events
   readonly homes: Homes
@@ -68,7 +70,9 @@ export class Parts {
     const { stores } = options
     const { starts, memberId } = stores.log.identity()
     this.selfId = memberId
-    this.#base = { ...options, selfId: memberId, starts, shop: stores.shop, counters: this.counters }
+    const { shop } = stores
+    const consensus = (): Consensus => this.consensus
+    this.#base = { ...options, selfId: memberId, starts, shop, counters: this.counters, consensus }
     this.membership = this.#createMembership()
     this.announcer = this.#createAnnouncer()
     this.voting = this.#createVoting()
@@ -78,6 +82,7 @@ export class Parts {
     this.snapshots = this.#createSnapshots()
     this.catalogFeed = this.#createCatalogFeed()
     this.duties = this.#createDuties()
+    this.stateChecks = new StateChecks({ ...this.#base, ...hooks, log: this.log })
     this.context = this.#createContext()
     this.events = new Events()
     this.homes = new Homes(this.context)
@@ -100,6 +105,7 @@ export class Parts {
     if (shop.feed() === 'log' || this.#options.stores.log.lastIndex() > 0) this.consensus.wakeUp()
     this.consensus.start()
     this.duties.start()
+    this.stateChecks.start()
     this.homes.start()
     this.carts.start()
     this.orders.start()
@@ -113,6 +119,7 @@ export class Parts {
     this.carts.stop()
     this.homes.stop()
     this.duties.stop()
+    this.stateChecks.stop()
     this.consensus.stop()
     this.log.abandon()
     this.announcer.stop()
@@ -131,6 +138,7 @@ export class Parts {
     if (membersChanged) this.membership.refresh()
     this.catalogFeed.applied(batch)
     this.log.applied(batch)
+    this.stateChecks.applied(batch)
     this.orders.applied(batch)
     const isNoticed = ({ command, outcome }: Applied): boolean =>
       (outcome !== null && outcome.decided !== null) || command?.body.kind === 'account.delete'
@@ -247,7 +255,6 @@ export class Parts {
   #createVoting(): Voting {
     return new Voting({
       ...this.#base,
-      consensus: () => this.consensus,
       hint: () => this.announcer.hint(),
     })
   }
@@ -265,7 +272,6 @@ export class Parts {
     return new ReplicaLogClient({
       ...this.#base,
       presence: this.presence,
-      consensus: () => this.consensus,
       primaryHint: () => this.voting.primaryHint(),
       voters: () => this.voting.voters(),
       followsLog: () => this.voting.followsLog(),
@@ -315,7 +321,6 @@ export class Parts {
       members: this.membership,
       presence: this.presence,
       log: this.log,
-      consensus: () => this.consensus,
       snapshots: this.snapshots,
     })
   }
@@ -339,7 +344,7 @@ export class Parts {
       catalog: () => this.catalogFeed.state(),
       highestHeardVersion: () => this.catalogFeed.highestHeard(),
       term: () => this.voting.primaryHint()?.term ?? this.consensus.raft.term,
-      primary: () => this.voting.primaryHint()?.id ?? null,
+      primary: () => this.voting.primaryToTell(),
       leaseRemainingMs: () => this.consensus.leaseRemainingMs(),
       commitIndex: () => this.consensus.raft.commitIndex,
       appliedIndex: () => this.consensus.appliedIndex,
@@ -361,7 +366,6 @@ export class Parts {
       log: this.log,
       peers: this.context.peers,
       reads: this.reads,
-      consensus: () => this.consensus,
       voters: () => this.voting.voters(),
     })
   }
@@ -382,6 +386,7 @@ export class Parts {
       ...this.log.reads.handlers,
       ...this.snapshots.handlers,
       ...this.duties.handlers,
+      ...this.stateChecks.handlers,
       ...this.catalogFeed.handlers,
       ...control.handlers,
       ...this.homes.handlers(),

@@ -4,6 +4,7 @@
  * stopped (DESIGN.md section 3, "Voters").
  */
 import { Fault, isFault } from '../faults.ts'
+import { commandLevel } from '../commands.ts'
 import type { CommandId, MemberId } from '../ids.ts'
 import { nextVoterChange } from '../core/voters.ts'
 import type { CancelTimer, Clock, Logger, ShopStore } from '../ports.ts'
@@ -70,7 +71,7 @@ export class PrimaryDuties {
     if (this.#beginning || shop.read.currency() !== null) return
     this.#beginning = true
     const { node, publicUrl: url, p2p, eligible, capacity, currency } = settings
-    const member = { id: selfId, node, url, p2p, eligible, capacity }
+    const member = { id: selfId, node, url, p2p, eligible, capacity, level: commandLevel }
     log
       .run('cluster.begin' as CommandId, { kind: 'cluster.begin', currency, member })
       .then(() => logger.info({ currency }, 'the cluster has begun'))

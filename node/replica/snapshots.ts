@@ -194,7 +194,9 @@ export class Snapshots {
     ): Promise<PeerResponseOf<'snapshot-take'>> => {
       if (!this.#options.isPrimary(from))
         throw new Fault('forbidden', 'only the primary sends full snapshots')
-      if (request.index > this.#options.shop.applied().index || this.#options.shop.feed() === 'broadcast') {
+      const { shop } = this.#options
+      const isWanted = shop.feed() === 'broadcast' || shop.diverged() !== null
+      if (isWanted || request.index > shop.applied().index) {
         await this.#receive('full', from, request.snapshot, request.sizeBytes)
       }
       return { installed: true }

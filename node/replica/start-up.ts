@@ -22,11 +22,17 @@ export function prepareStores(options: StartUpOptions): void {
   if (shop.feed() === 'log' && applied.index > log.lastIndex()) {
     // A snapshot was swapped in, and the process died before the log began anew behind it.
     log.resetTo(applied.index, applied.term, applied.config)
-  } else if (shop.feed() === 'broadcast' && shop.read.catalog().version === 0 && log.lastIndex() > 0) {
-    // shop.db was lost: what it held comes back from the log, or from a snapshot where the log was cut.
-    shop.setFeed('log')
+  } else if (isLost(stores)) {
+    // What it held comes back from the log, or from a snapshot where the log was cut.
+    shop.startFromLog()
     ensureConfig(stores)
   }
+}
+
+/** There is a log, and nothing of it was ever applied: shop.db was lost. A former voter's has what it applied then. */
+function isLost({ log, shop }: Stores): boolean {
+  const isEmpty = shop.applied().index === 0 && shop.read.catalog().version === 0
+  return shop.feed() === 'broadcast' && isEmpty && log.lastIndex() > 0
 }
 
 /**

@@ -80,6 +80,8 @@ export class VoterReads {
   /** Answers a read from the own rows; `current` first confirms with a majority that nothing newer was decided. */
   async queryHere(query: VoterQuery, current: boolean, timeoutMs: number): Promise<unknown> {
     if (!this.#options.voters().includes(this.#options.selfId)) throw noPrimary('this node is not a voter')
+    // What these rows say is wrong, or as old as what they stopped at.
+    if (this.#options.consensus().halted !== null) throw noPrimary('this voter has stopped applying the log')
     if (current) {
       const index = await withTimeout(this.#options.clock, this.#confirmedIndex(timeoutMs), timeoutMs, () =>
         noPrimary('no majority of the voters confirmed the read'),

@@ -61,6 +61,12 @@ export class Voting {
     return { id: hint.primary, term: hint.term }
   }
 
+  /** Who is primary, as answers to clients may say it: not this node when its lease has lapsed, by a fresh clock. */
+  primaryToTell(): MemberId | null {
+    const primary = this.primaryHint()?.id ?? null
+    return primary === this.#options.selfId && !this.#options.consensus().isPrimary() ? null : primary
+  }
+
   /** A consensus message; appends are held off while this node can't take the log up. */
   receive(from: MemberId, message: RaftMessage): void {
     const consensus = this.#options.consensus()
@@ -76,7 +82,7 @@ export class Voting {
         this.wantSnapshot(from)
         return
       }
-      shop.setFeed('log')
+      shop.startFromLog()
     }
     consensus.receive(from, message)
   }
@@ -112,7 +118,8 @@ export class Voting {
     const { log, shop } = this.#options.stores
     const { index, term, config } = shop.applied()
     if (log.termAt(index) === term) log.compact(index, term, config)
-    else log.resetTo(index, term, config)
+    // A copy from before the log's own beginning brings nothing; what was acknowledged since must stay.
+    else if (index > log.snapshotIndex()) log.resetTo(index, term, config)
     this.#options.consensus().snapshotInstalled()
   }
 }

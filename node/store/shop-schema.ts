@@ -124,4 +124,11 @@ export const votersOnlyTables = [
   'command_results',
 ] as const
 /** Their companions in `meta`. */
-export const votersOnlyMeta = ['order_number', 'orders_digest', 'applied'] as const
+export const votersOnlyMeta = [
+  'order_number',
+  'orders_digest',
+  'accounts_digest',
+  'state_marks',
+  'diverged',
+  'applied',
+] as const

@@ -82,6 +82,23 @@ export class SqliteShopStore implements ShopStore {
     this.#meta.set('feed', feed)
   }
 
+  startFromLog(): void {
+    assert(this.#tables.catalog().version === 0, 'a catalog version is not applied twice')
+    this.#connection.transaction(() => {
+      for (const table of ['members', 'removed_members']) this.#connection.run(`DELETE FROM ${table}`)
+      for (const key of ['members_version', 'currency', 'applied']) this.#meta.delete(key)
+      this.#meta.set('feed', 'log')
+    })
+  }
+
+  diverged(): string | null {
+    return this.#meta.get<string | null>('diverged', null)
+  }
+
+  setDiverged(reason: string): void {
+    this.#meta.set('diverged', reason)
+  }
+
   productJson(handle: Handle): string | null {
     return this.#tables.products.text(handle)
   }
@@ -128,7 +145,7 @@ export class SqliteShopStore implements ShopStore {
     const options: SinkOptions = {
       kind,
       connection: this.#connection,
-      own: () => ({ ...this.#state(), clusterId: this.clusterId(), feed: this.feed() }),
+      own: () => ({ ...this.#stateToKeep(), clusterId: this.clusterId(), feed: this.feed() }),
       digestOf: this.#digestOf,
     }
     return this.#directory === null
@@ -142,6 +159,12 @@ export class SqliteShopStore implements ShopStore {
 
   close(): void {
     this.#connection.close()
+  }
+
+  /** A copy must not be older than this. The catalog of rows that are known to be wrong is no measure. */
+  #stateToKeep(): SnapshotState {
+    const state = this.#state()
+    return this.diverged() === null ? state : { ...state, catalog: { ...state.catalog, version: 0 } }
   }
 
   #state(): SnapshotState {

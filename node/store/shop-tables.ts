@@ -1,4 +1,11 @@
-import type { AccountRecord, CommandResult, MemberRecord, OrderRecord, Product } from '../commands.ts'
+import type {
+  AccountRecord,
+  CommandResult,
+  MemberRecord,
+  OrderRecord,
+  Product,
+  StateMark,
+} from '../commands.ts'
 import type { CommandId, Digest, Handle, LogIndex, MemberId, OrderId, Sku, Tag, UserId } from '../ids.ts'
 import type { CatalogState, CatalogVersionRecord, SkuInfo, Tables } from '../ports.ts'
 import { AccountTable } from './accounts.ts'
@@ -161,6 +168,22 @@ export class ShopTables implements Tables {
 
   eraseContacts(user: UserId): void {
     this.orders.eraseContacts(user)
+  }
+
+  accountsDigest(): Digest {
+    return this.#meta.get('accounts_digest', noDigest)
+  }
+
+  setAccountsDigest(digest: Digest): void {
+    this.#meta.set('accounts_digest', digest)
+  }
+
+  stateMarks(): readonly StateMark[] {
+    return this.#meta.get<readonly StateMark[]>('state_marks', [])
+  }
+
+  setStateMarks(marks: readonly StateMark[]): void {
+    this.#meta.set('state_marks', marks)
   }
 
   result(id: CommandId): CommandResult | null {

@@ -51,7 +51,10 @@ function check(copy: ShopTables, meta: Meta, own: OwnState, options: SinkOptions
     throw notTaken('its digest is not that of its products')
 }
 
-/** The newer member list wins, by log index: a catalog may be newer than the list that came with it. */
+/**
+ * The newer member list wins, by log index: a catalog may be newer than the list that came with it. Not in a full copy:
+ * whoever goes on from it by the log must begin with exactly the rows of its index, or applying decides otherwise here.
+ */
 function keepNewerMembers(copy: ShopTables, connection: Connection, own: ShopTables): void {
   if (own.membersVersion() <= copy.membersVersion()) return
   connection.run('DELETE FROM members')
@@ -68,7 +71,8 @@ function adopt(database: Database.Database, file: string, options: SinkOptions):
   const copy = new ShopTables(connection, meta)
   check(copy, meta, options.own(), options)
   connection.transaction(() => {
-    keepNewerMembers(copy, connection, new ShopTables(options.connection, new Meta(options.connection)))
+    if (options.kind === 'catalog')
+      keepNewerMembers(copy, connection, new ShopTables(options.connection, new Meta(options.connection)))
     meta.set('feed', options.kind === 'full' ? 'log' : 'broadcast')
     if (options.kind === 'catalog') meta.delete('applied')
   })

@@ -1,5 +1,6 @@
 /** Snapshots: full and catalog only, all or nothing, over files and memory (DESIGN.md sections 3 and 4). */
 import { describe, expect, test } from 'vitest'
+import { stateDigest } from '../../node/core/apply/state.ts'
 import { catalogDigestOf } from '../../node/core/digest.ts'
 import { Fault } from '../../node/faults.ts'
 import type { SnapshotSource } from '../../node/ports.ts'
@@ -8,6 +9,7 @@ import {
   Applying,
   copySnapshot,
   fileWorld,
+  memberJoin,
   memoryWorld,
   merge,
   orderId,
@@ -161,5 +163,30 @@ describe.each(pairs)('a snapshot, %s', (_name, makeFrom, makeTo) => {
     expect(to.shop.read.members()[0]?.capacity).toBe(7)
     expect(to.shop.read.membersVersion()).toBe(ahead.index)
     expect(from.stores.shop.read.sku(variant('lamp-sku').sku)?.price).toBe(1_000)
+  })
+
+  test('full: whoever goes on from it by the log has exactly its rows, not the newer members that gossip brought', async () => {
+    const from = busyShop(makeFrom())
+    const to = makeTo().open()
+    setCluster(to)
+    to.shop.transaction((tables) => {
+      tables.putMember({ ...memberJoin('n7'), draining: false, joinedIndex: 30 })
+      tables.setMembersVersion(30)
+    })
+    await copySnapshot(from.stores.shop, to.shop, 'full')
+    expect(to.shop.transaction(stateDigest)).toBe(from.stores.shop.transaction(stateDigest))
+    expect(to.shop.read.membersVersion()).toBe(1)
+  })
+
+  test('rows that a majority found wrong give way to any copy that is not before them', async () => {
+    const from = busyShop(makeFrom())
+    const to = makeTo().open()
+    setCluster(to)
+    await copySnapshot(from.stores.shop, to.shop, 'full')
+    to.shop.transaction((tables) => tables.setCatalog({ ...tables.catalog(), version: 99 }))
+    await expect(copySnapshot(from.stores.shop, to.shop, 'full')).rejects.toThrow('older')
+    to.shop.setDiverged('for the test')
+    await copySnapshot(from.stores.shop, to.shop, 'full')
+    expect([to.shop.diverged(), to.shop.read.catalog()]).toEqual([null, from.stores.shop.read.catalog()])
   })
 })

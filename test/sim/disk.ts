@@ -28,6 +28,8 @@ const writes = new Set([
   'setPeerStarts',
   'transaction',
   'setFeed',
+  'startFromLog',
+  'setDiverged',
   'putCart',
   'setDelivery',
   'deleteCart',

@@ -145,6 +145,7 @@ class FakeCluster {
       catalog: { version, digest },
       orders: { count: this.#world.orders.size, digest },
       settled: true,
+      halted: null,
       members: this.#world.nodes.map(({ node, url }, index) => ({
         node,
         peerId: `12D3KooW${node}`,

@@ -1,6 +1,7 @@
 /** `cluster.begin` and `member.*` applied (DESIGN.md sections 2 and 3). */
 import { describe, expect, test } from 'vitest'
 import type { MemberRecord } from '../../node/commands.ts'
+import { commandLevel, lowestLevel } from '../../node/commands.ts'
 import { applyEntry } from '../../node/core/apply.ts'
 import type { CommandId, MemberId } from '../../node/ids.ts'
 import { Applying, applying, memberJoin, memoryStores } from '../support/store-world.ts'
@@ -98,4 +99,38 @@ test('a command of another version or kind halts applying', () => {
   expect(apply(2, 'member.remove')).toThrow('format version')
   expect(apply(1, 'future.kind')).toThrow('never be skipped')
   expect(shop.read.result('x' as CommandId)).toBeNull()
+})
+
+describe('levels of programs (DESIGN.md section 3: a new kind is used once every member announced it)', () => {
+  const newest = { level: commandLevel }
+
+  test('what all members have is in use; a member that says nothing has 1', () => {
+    expect([lowestLevel([]), lowestLevel([newest, {}]), lowestLevel([newest, { level: 99 }])]).toEqual([
+      commandLevel,
+      1,
+      commandLevel,
+    ])
+  })
+
+  test('a member announces its program, when it joins and later', () => {
+    const shop = applying()
+    join(shop, 'n2', 'idn2', newest)
+    const levels = (): (number | undefined)[] => shop.shop.read.members().map(({ level }) => level)
+    expect(levels()).toEqual([undefined, commandLevel])
+    const update = { kind: 'member.update', id: id('idn1'), ...newest } as const
+    expect(shop.run(update).membersChanged).toBe(true)
+    expect(shop.run(update).membersChanged).toBe(false)
+    expect(levels()).toEqual([commandLevel, commandLevel])
+  })
+
+  test('once all have a level, nobody joins with less; until then anybody does', () => {
+    const shop = applying()
+    expect(join(shop, 'n2', 'idn2').result.ok).toBe(true)
+    for (const member of ['idn1', 'idn2']) shop.run({ kind: 'member.update', id: id(member), ...newest })
+    const refusal = join(shop, 'n3', 'idn3')
+    expect(refusal.result).toMatchObject({ ok: false, code: 'conflict' })
+    expect(join(shop, 'n2', 'emptied').result.ok).toBe(false)
+    expect(names(shop)).toEqual(['n1=idn1', 'n2=idn2'])
+    expect(join(shop, 'n3', 'idn3', newest).result.ok).toBe(true)
+  })
 })

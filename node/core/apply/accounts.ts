@@ -2,8 +2,16 @@
 import type { AccountRecord } from '../../commands.ts'
 import type { LogIndex, UserId } from '../../ids.ts'
 import type { Tables } from '../../ports.ts'
+import { RunningDigest, accountText } from '../digest.ts'
 import type { ApplyOutcome } from './outcome.ts'
 import { done, refused } from './outcome.ts'
+
+function noteDigest(tables: Tables, before: AccountRecord | null, after: AccountRecord | null): void {
+  const digest = new RunningDigest(tables.accountsDigest())
+  if (before !== null) digest.remove(accountText(before))
+  if (after !== null) digest.add(accountText(after))
+  tables.setAccountsDigest(digest.toDigest())
+}
 
 /** Value: `{user}`. */
 export function applyAccountCreate(tables: Tables, account: AccountRecord): ApplyOutcome {
@@ -12,6 +20,7 @@ export function applyAccountCreate(tables: Tables, account: AccountRecord): Appl
   if (tables.account(account.id) !== null)
     return refused('conflict', 'an account with this id exists already')
   tables.putAccount(account)
+  noteDigest(tables, null, account)
   return done({ user: account.id })
 }
 
@@ -33,7 +42,9 @@ export function applyAccountPassword(
 ): ApplyOutcome {
   const account = checked(tables, change)
   if ('result' in account) return account
-  tables.putAccount({ ...account, passwordHash: change.passwordHash })
+  const changed = { ...account, passwordHash: change.passwordHash }
+  tables.putAccount(changed)
+  noteDigest(tables, account, changed)
   return done({ user: account.id })
 }
 
@@ -42,6 +53,7 @@ export function applyAccountDelete(tables: Tables, change: Checked, index: LogIn
   const account = checked(tables, change)
   if ('result' in account) return account
   tables.deleteAccount(account.id, index)
+  noteDigest(tables, account, null)
   tables.eraseContacts(account.id)
   return done({ user: account.id })
 }

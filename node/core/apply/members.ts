@@ -1,5 +1,6 @@
 /** `cluster.begin` and `member.*`: who belongs to the cluster, decided in log order. */
 import type { CommandBody, MemberJoin, MemberRecord } from '../../commands.ts'
+import { lowestLevel } from '../../commands.ts'
 import type { LogIndex, MemberId } from '../../ids.ts'
 import type { Tables } from '../../ports.ts'
 import type { ApplyOutcome } from './outcome.ts'
@@ -20,7 +21,8 @@ function sameMember(a: MemberRecord, b: MemberRecord): boolean {
     a.p2p === b.p2p &&
     a.eligible === b.eligible &&
     a.draining === b.draining &&
-    a.capacity === b.capacity
+    a.capacity === b.capacity &&
+    a.level === b.level
   )
 }
 
@@ -51,6 +53,13 @@ export function applyMemberJoin(tables: Tables, join: MemberJoin, index: LogInde
   const members = tables.members()
   const own = members.find((member) => member.id === join.id)
   const replaced = members.find((member) => member.node === join.node && member.id !== join.id)
+  const levelInUse = lowestLevel(members.filter((member) => member !== replaced))
+  // What the others may have put into the log since they all announced this level would halt it as a voter.
+  if (own === undefined && (join.level ?? 1) < levelInUse)
+    return refused(
+      'conflict',
+      `${join.node} runs an older program than the cluster; start it with a newer one`,
+    )
   if (replaced !== undefined) tables.removeMember(replaced.id)
   const inherited = own ?? replaced
   const member: MemberRecord = {
@@ -83,6 +92,7 @@ export function applyMemberUpdate(tables: Tables, update: MemberUpdate, index: L
     capacity: update.capacity ?? before.capacity,
     url: update.url ?? before.url,
     p2p: update.p2p ?? before.p2p,
+    level: update.level ?? before.level,
   }
   if (sameMember(before, member)) return done({ member: before })
   return changed(tables, member, index)

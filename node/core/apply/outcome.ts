@@ -1,5 +1,5 @@
 /** What the families of commands give back to `applyEntry`. */
-import type { CommandResult, OrderRecord } from '../../commands.ts'
+import type { CommandResult, OrderRecord, StateMark } from '../../commands.ts'
 import type { FaultCode, FaultData } from '../../faults.ts'
 import type { CatalogVersionRecord } from '../../messages.ts'
 
@@ -10,20 +10,25 @@ export type ApplyOutcome = {
   /** The order that the command decided or changed. */
   readonly decided: OrderRecord | null
   readonly membersChanged: boolean
+  /** The own mark that is not what a `state.check` claimed; null when they agree. Not part of the result. */
+  readonly disagreement: StateMark | null
 }
 
+/** An outcome that is only its result. */
+export const nothingElse = {
+  version: null,
+  decided: null,
+  membersChanged: false,
+  disagreement: null,
+} as const satisfies Omit<ApplyOutcome, 'result'>
+
 export function done(value: unknown, more: Partial<Omit<ApplyOutcome, 'result'>> = {}): ApplyOutcome {
-  return { result: { ok: true, value }, version: null, decided: null, membersChanged: false, ...more }
+  return { result: { ok: true, value }, ...nothingElse, ...more }
 }
 
 /** The command did not happen and never will under this id. */
 export function refused(code: FaultCode, message: string, data: FaultData = {}): ApplyOutcome {
-  return {
-    result: { ok: false, code, message, data: { ...data } },
-    version: null,
-    decided: null,
-    membersChanged: false,
-  }
+  return { result: { ok: false, code, message, data: { ...data } }, ...nothingElse }
 }
 
 /** Last instant that RFC 3339's four-digit years can say; applying must not fail on a mad clock. */

@@ -22,9 +22,16 @@ type Of<Kind extends RaftMessage['kind']> = Extract<RaftMessage, { kind: Kind }>
  * be needed to commit just that (dissertation, section 4.2.2, Figure 4.6).
  */
 export function mayCampaign(core: RaftState): boolean {
-  if (core.config.voters.length === 0) return false
+  if (!core.canLead || core.config.voters.length === 0) return false
   if (core.isVoter(core.self)) return true
   return core.pendingConfigIndex > 0 && core.configs.committed.voters.includes(core.self)
+}
+
+/** Time goes on for whoever can't lead: its stickiness must end, or its vote would be missing at an election. */
+export function setCanLead(core: RaftState, can: boolean): void {
+  if (can && !core.canLead) core.resetElectionTimer()
+  core.canLead = can
+  if (!can && core.role !== 'follower') becomeFollower(core, core.term, null)
 }
 
 /**
@@ -99,8 +106,9 @@ export function peerGone(core: RaftState, member: MemberId): void {
     core.progress.get(member)?.gone()
     return
   }
-  if (member !== core.primary || !mayCampaign(core)) return
+  if (member !== core.primary) return
   core.primary = null
+  if (!mayCampaign(core)) return
   const { electionTicksMax, random } = core.options
   const isRepeated = core.tick - core.lastGoneTick < goneMemoryTimeouts * electionTicksMax
   core.goneStreak = core.goneStreak > 0 && isRepeated ? core.goneStreak + 1 : 1

@@ -7,7 +7,7 @@
  */
 import { assert } from '../../faults.ts'
 import type { LogIndex, MemberId, Term } from '../../ids.ts'
-import { checkQuorum, peerGone, tickElection } from './election.ts'
+import { checkQuorum, peerGone, setCanLead, tickElection } from './election.ts'
 import { onMessage } from './messages.ts'
 import { changeConfig, propose } from './proposals.ts'
 import {
@@ -164,6 +164,9 @@ function take(core: RaftState, input: RaftInput): void {
       return
     case 'transfer':
       beginTransfer(core, input.ref, input.to)
+      return
+    case 'can-lead':
+      setCanLead(core, input.can)
       return
     case 'snapshot-sent':
       onSnapshotSent(core, input.to, input.ok, input.index)

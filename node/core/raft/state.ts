@@ -63,6 +63,8 @@ export class RaftState {
   electionTimeoutTicks: number
   ticksSincePrimary = 0
   votes = new Map<MemberId, boolean>()
+  /** The driver's state lets this member act as primary. */
+  canLead = true
   /** Fast failover: how often a primary was reported gone lately, and how often a campaign was retried. */
   goneStreak = 0
   lastGoneTick = 0

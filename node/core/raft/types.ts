@@ -103,6 +103,11 @@ export type RaftInput =
   | { kind: 'transfer'; ref: number; to: MemberId | null }
   /** Driver tells how a snapshot transfer to `to` ended; `index` is what the snapshot covered. */
   | { kind: 'snapshot-sent'; to: MemberId; ok: boolean; index: LogIndex }
+  /**
+   * Whether this node's state lets it act as primary (DESIGN.md section 3: "a voter without state does not campaign").
+   * One that can't still votes and acknowledges; a primary that can't steps down. At the start it can.
+   */
+  | { kind: 'can-lead'; can: boolean }
   /** This node installed a snapshot: the log now starts after `index`. */
   | { kind: 'snapshot-installed'; index: LogIndex; term: Term; config: RaftConfig }
   /** The connection to a member came back or broke: pipelining restarts with a probe. */

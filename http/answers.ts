@@ -55,9 +55,11 @@ export class Answers {
   }
 
   fault(fault: Fault, headers: HeaderList = {}): Response {
-    const { allow, accepts } = fault.data
+    const { allow, accepts, acceptsEncodings } = fault.data
     if (fault.code === 'method-not-allowed' && Array.isArray(allow)) headers['Allow'] = allow.join(', ')
     if (fault.code === 'unsupported-type' && Array.isArray(accepts)) headers['Accept'] = accepts.join(', ')
+    if (fault.code === 'unsupported-type' && Array.isArray(acceptsEncodings))
+      headers['Accept-Encoding'] = acceptsEncodings.join(', ')
     return this.problem(problemOf(fault), headers)
   }
 }

@@ -1,5 +1,6 @@
 /** What goes out, for the OpenAPI document (API.md, the block at its end). */
 import { z } from '@hono/zod-openapi'
+import { faultCodes } from '../node/faults.ts'
 import { orderStatusSchema, productStatusSchema, refusalReasonSchema } from '../node/commands.ts'
 
 const time = z.string().openapi({ format: 'date-time' })
@@ -163,6 +164,39 @@ export const importDocument = z
   })
   .openapi('ImportAnswer')
 
+/** RFC 9457, with the members that some problems bring along (API.md, "Errors"). */
 export const problemDocument = z
-  .looseObject({ type: z.string(), title: z.string(), status: z.int(), detail: z.string() })
+  .looseObject({
+    type: z.enum(faultCodes.map((code) => `/problems/${code}` as const)),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    errors: z
+      .array(z.object({ path: z.string(), message: z.string() }))
+      .optional()
+      .openapi({ description: 'invalid-request: what is wrong, field by field' }),
+    changes: z
+      .array(z.object({ sku: z.string(), old: moneyDocument.nullable(), new: moneyDocument.nullable() }))
+      .optional()
+      .openapi({ description: 'price-changed, not-for-sale' }),
+    cart: cartDocument.optional().openapi({ description: 'cart-changed: the cart as it is' }),
+    order: z
+      .union([z.string(), orderDocument])
+      .optional()
+      .openapi({ description: 'already-sold: id of the order that took the entries; conflict: the order' }),
+  })
   .openapi('Problem')
+
+/** What every answer carries. */
+export const answerHeaders = z.object({
+  'Souk-Node': z.string().openapi({ description: 'Name of the node that answered' }),
+  'Souk-Catalog-Version': z.int().openapi({ description: 'Catalog version of the node' }),
+})
+/** What every request may carry. */
+export const requestHeaders = z.object({
+  'Souk-Catalog-Version': z
+    .string()
+    .regex(/^\d+$/)
+    .optional()
+    .openapi({ description: 'The answer is from this catalog version or a later one, or 503 `behind`' }),
+})

@@ -64,7 +64,16 @@ export function requireType<T extends string>(context: Context, accepted: readon
   })
 }
 
-/** The whole body, at most `sizeBytesMax`: a larger one is not read to its end. Fault `too-large`. */
+/** Nothing here unpacks: a compressed body is answered as what it is, not as broken JSON (RFC 9110, section 15.5.16). */
+function refuseEncoded(context: Context): void {
+  const encoding = context.req.header('content-encoding')?.trim().toLowerCase()
+  if (encoding === undefined || encoding === '' || encoding === 'identity') return
+  throw new Fault('unsupported-type', `this address reads bodies as they are, not ${encoding}`, {
+    acceptsEncodings: ['identity'],
+  })
+}
+
+/** The whole body, at most `sizeBytesMax`: a larger one is not read to its end. Faults `too-large`, `unsupported-type`. */
 export async function readBytes(context: Context, sizeBytesMax: number): Promise<Buffer> {
   const tooLarge = (): Fault =>
     new Fault('too-large', `the body may have at most ${sizeBytesMax} bytes`, { sizeBytesMax })
@@ -72,6 +81,7 @@ export async function readBytes(context: Context, sizeBytesMax: number): Promise
   if (declared > sizeBytesMax) throw tooLarge()
   const body = context.req.raw.body
   if (body === null) return Buffer.alloc(0)
+  refuseEncoded(context)
   const chunks: Uint8Array[] = []
   let sizeBytes = 0
   try {
@@ -134,12 +144,20 @@ function findForbidden(value: unknown, path: string, depth: number): FieldError 
   return null
 }
 
+/** No body needs no content type (API.md, "General"), so what is wrong with it is that it is missing. */
+export async function requireBody(context: Context): Promise<void> {
+  if (contentType(context) !== '') return
+  const bytes = await readBytes(context, jsonSizeBytesMax)
+  if (bytes.length === 0) throw invalidRequest('the body is missing')
+}
+
 /** A JSON body, checked. Faults `unsupported-type`, `too-large`, `invalid-request`. */
 export async function readJson<S extends z.ZodType>(
   context: Context,
   schema: S,
   options: { sizeBytesMax?: number; types?: readonly string[] } = {},
 ): Promise<z.output<S>> {
+  await requireBody(context)
   requireType(context, options.types ?? ['application/json'])
   const bytes = await readBytes(context, options.sizeBytesMax ?? jsonSizeBytesMax)
   return check(schema, parseJson(decodeText(bytes, 'the body'), 'the body'), 'body')

@@ -62,8 +62,8 @@ export const problemKinds = {
   'unsupported-type': {
     status: 415,
     title: 'Unsupported media type',
-    meaning: 'The body has a content type that this address does not read.',
-    remedy: 'Send one of the content types in the Accept header of the answer.',
+    meaning: 'The body has a content type, or a compression, that this address does not read.',
+    remedy: 'Send one of the content types in the Accept header of the answer, not compressed.',
   },
   'key-reused': {
     status: 422,

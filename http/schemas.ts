@@ -114,7 +114,8 @@ export const orderBody = z
   })
   .openapi('NewOrder')
 
-export const orderStatusBody = z.object({ status: z.enum(['shipped', 'cancelled']) }).openapi('OrderStatus')
+/** Any status is understood; only shipped and cancelled can be reached (API.md: anything else is a conflict). */
+export const orderStatusBody = z.object({ status: orderStatusSchema }).openapi('OrderStatus')
 export const handOverBody = z.object({ node: z.string().min(1).max(63).optional() }).openapi('HandOver')
 export const memberBody = z
   .object({

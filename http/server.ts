@@ -1,8 +1,10 @@
 /** The listening socket: bounded against slow and many clients, and closed without failing a request. */
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { createAdaptorServer } from '@hono/node-server'
+import type { Duplex } from 'node:stream'
+import { RequestError, getRequestListener } from '@hono/node-server'
 import { Fault, assert } from '../node/faults.ts'
 import {
   closeGraceMs,
@@ -13,7 +15,7 @@ import {
   keepAliveTimeoutMs,
   requestTimeoutMs,
 } from './limits.ts'
-import { problemOf } from './problems.ts'
+import { internalProblem, problemOf } from './problems.ts'
 import type { Shop } from './shop.ts'
 
 export type HttpServer = {
@@ -39,7 +41,11 @@ function refuseBroken(shop: Shop, error: NodeJS.ErrnoException, socket: Socket):
     return
   }
   const tooLarge = error.code === 'HPE_HEADER_OVERFLOW'
-  const detail = tooLarge ? 'the headers are too large' : 'not an HTTP request'
+  refuseSocket(shop, socket, tooLarge ? 'the headers are too large' : 'not an HTTP request')
+}
+
+/** An answer written by hand, where there is no response to write it with. */
+function refuseSocket(shop: Shop, socket: Duplex, detail: string): void {
   const body = JSON.stringify(problemOf(new Fault('invalid-request', detail)).body)
   const lines = [
     'HTTP/1.1 400 Bad Request',
@@ -52,55 +58,68 @@ function refuseBroken(shop: Shop, error: NodeJS.ErrnoException, socket: Socket):
   socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`)
 }
 
+/** What the adapter can make no request of (`*`, a backslash in the path, a broken absolute address). */
+function refuseTarget(shop: Shop, error: unknown): Response {
+  if (error instanceof RequestError)
+    return shop.answers.fault(new Fault('invalid-request', 'the address is not a path', {}, { cause: error }))
+  const requestId = randomUUID()
+  shop.logger.error({ requestId, err: error }, 'a request failed before the app saw it')
+  return shop.answers.problem(internalProblem(requestId))
+}
+
 function build(shop: Shop): Server {
-  const server = createAdaptorServer({
-    fetch: shop.app.fetch,
-    createServer,
-    serverOptions: {
-      headersTimeout: headersTimeoutMs,
-      requestTimeout: requestTimeoutMs,
-      connectionsCheckingInterval: connectionsCheckingIntervalMs,
-      keepAliveTimeout: keepAliveTimeoutMs,
-      maxHeaderSize: headersSizeBytesMax,
-      noDelay: true,
-      requireHostHeader: false,
-    },
-  }) as Server
+  const serve = getRequestListener(shop.app.fetch, {
+    errorHandler: (error: unknown) => refuseTarget(shop, error),
+  })
+  const options = {
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    connectionsCheckingInterval: connectionsCheckingIntervalMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    maxHeaderSize: headersSizeBytesMax,
+    noDelay: true,
+    requireHostHeader: false,
+  }
+  const server = createServer(options, (request, response) => {
+    if (refuseHost(shop, request, response)) return
+    void serve(request, response)
+  })
   server.maxConnections = connectionsMax
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
     refuseBroken(shop, error, socket),
   )
-  answerBrokenHosts(shop, server)
+  // Node would close the connection without a word: this is no proxy.
+  server.on('connect', (_request: IncomingMessage, socket: Duplex) =>
+    refuseSocket(shop, socket, 'CONNECT is for proxies'),
+  )
+  // An expectation that nobody knows may be left unmet (RFC 9110, section 10.1.1); Node's 417 is no problem document.
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
+    server.emit('request', request, response),
+  )
   return server
 }
 
-/** Requests that Node or the adapter would refuse with an empty answer, before the app sees them, get a problem too. */
-function answerBrokenHosts(shop: Shop, server: Server): void {
-  const serve = server.listeners('request') as ((
-    request: IncomingMessage,
-    response: ServerResponse,
-  ) => void)[]
-  server.removeAllListeners('request')
-  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    // HTTP/1.0 knows no Host (RFC 1945); the adapter needs one.
-    if (request.httpVersion === '1.0') request.headers.host ??= new URL(shop.replica.self.url).host
-    if (isPlainHost(request)) {
-      for (const listener of serve) listener(request, response)
-      return
-    }
-    const { status, body } = problemOf(new Fault('invalid-request', 'the Host header is missing or broken'))
-    response.writeHead(status, {
-      'Content-Type': 'application/problem+json',
-      'Souk-Node': shop.replica.self.node,
-      'Souk-Catalog-Version': String(shop.replica.catalog.version()),
-      Connection: 'close',
-    })
-    response.end(JSON.stringify(body))
+/** True: the Host is missing or broken, and the request is answered; the adapter would do it without a word. */
+function refuseHost(shop: Shop, request: IncomingMessage, response: ServerResponse): boolean {
+  // HTTP/1.0 knows no Host (RFC 1945); the adapter needs one.
+  if (request.httpVersion === '1.0') request.headers.host ??= new URL(shop.replica.self.url).host
+  if (isPlainHost(request)) return false
+  const { status, body } = problemOf(new Fault('invalid-request', 'the Host header is missing or broken'))
+  response.writeHead(status, {
+    'Content-Type': 'application/problem+json',
+    'Souk-Node': shop.replica.self.node,
+    'Souk-Catalog-Version': String(shop.replica.catalog.version()),
+    Connection: 'close',
   })
+  response.end(JSON.stringify(body))
+  return true
 }
 
 function isPlainHost(request: IncomingMessage): boolean {
   const { host } = request.headers
+  // Of two Hosts, Node keeps one, and somebody in front of it may have kept the other (RFC 9112, section 3.2).
+  const count = request.rawHeaders.filter((text, at) => at % 2 === 0 && text.toLowerCase() === 'host').length
+  if (count > 1) return false
   return host !== undefined && /^[A-Za-z0-9.\-:[\]_]+$/.test(host) && URL.canParse(`http://${host}`)
 }
 

@@ -6,7 +6,7 @@ import type { FaultCode } from '../node/faults.ts'
 import type { Logger, Replica } from '../node/replica-api.ts'
 import type { Answers } from './answers.ts'
 import type { Gate } from './auth.ts'
-import { problemDocument } from './documents.ts'
+import { answerHeaders, problemDocument, requestHeaders } from './documents.ts'
 import { invalidRequest } from './input.ts'
 import type { RequestMetrics } from './metrics.ts'
 import { problemKinds } from './problems.ts'
@@ -54,9 +54,14 @@ export type Endpoint = {
 
 /** Adds the route; its handler runs once the node has the catalog version that the request asks for. */
 export function define(shop: Shop, endpoint: Endpoint, handler: Handler): void {
-  shop.app.openAPIRegistry.registerPath(routeConfig(endpoint))
+  register(shop, endpoint)
   const path = endpoint.path.replace(/\{(\w+)\}/g, ':$1')
   shop.app.on(endpoint.method.toUpperCase(), path, counted(shop, endpoint, atVersion(shop, handler)))
+}
+
+/** Only tells of the route, in the OpenAPI document. */
+export function register(shop: Shop, endpoint: Endpoint): void {
+  shop.app.openAPIRegistry.registerPath(routeConfig(endpoint))
 }
 
 function counted(shop: Shop, endpoint: Endpoint, handler: Handler): Handler {
@@ -130,7 +135,13 @@ export function clientAddress(context: Context): string {
 const secured = {
   shopper: ['session', 'cookie'],
   administrator: ['administrator'],
-  either: ['session', 'administrator'],
+  either: ['session', 'cookie', 'administrator'],
+}
+
+/** `getApiProductsHandle`: generated clients name their functions after it. */
+function operationIdOf(method: Method, path: string): string {
+  const words = path.match(/[A-Za-z]+/g) ?? []
+  return method + words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')
 }
 
 function routeConfig(endpoint: Endpoint): RouteConfig {
@@ -138,13 +149,14 @@ function routeConfig(endpoint: Endpoint): RouteConfig {
   return {
     method,
     path,
+    operationId: operationIdOf(method, path),
     summary,
     tags: [tag],
     ...(auth === 'nobody' ? {} : { security: secured[auth].map((name) => ({ [name]: [] })) }),
     request: {
       ...(params === undefined ? {} : { params }),
       ...(query === undefined ? {} : { query }),
-      ...(headers === undefined ? {} : { headers }),
+      headers: headers === undefined ? requestHeaders : requestHeaders.extend(headers.shape),
       ...(body === undefined ? {} : { body: { required: body.required, content: contentOf(body.media) } }),
     },
     responses: { ...successes(endpoint), ...failures(endpoint) },
@@ -162,10 +174,10 @@ function isSchema(answer: z.ZodType | Media): answer is z.ZodType {
 function successes(endpoint: Endpoint): RouteConfig['responses'] {
   const responses: RouteConfig['responses'] = {}
   for (const [status, answer] of Object.entries(endpoint.answers)) {
-    if (typeof answer === 'string') responses[status] = { description: answer }
+    if (typeof answer === 'string') responses[status] = { description: answer, headers: answerHeaders }
     else {
       const media = isSchema(answer) ? { 'application/json': answer } : answer
-      responses[status] = { description: endpoint.summary, content: contentOf(media) }
+      responses[status] = { description: endpoint.summary, headers: answerHeaders, content: contentOf(media) }
     }
   }
   return responses
@@ -181,6 +193,7 @@ function failures(endpoint: Endpoint): RouteConfig['responses'] {
   for (const [status, names] of byStatus) {
     responses[status] = {
       description: names.map((name) => `${name}: ${problemKinds[name].title}`).join('; '),
+      headers: answerHeaders,
       content: { 'application/problem+json': { schema: problemDocument } },
     }
   }

@@ -10,7 +10,7 @@ import { currencyDigits } from '../csv/price.ts'
 import { importDocument } from '../documents.ts'
 import { importProducts } from '../import.ts'
 import type { ImportAnswer, ImportType } from '../import.ts'
-import { idempotencyKey, readBytes, readQuery, requireType } from '../input.ts'
+import { idempotencyKey, readBytes, readQuery, requireBody, requireType } from '../input.ts'
 import { importSizeBytesMax, importsAtOnceMax } from '../limits.ts'
 import { exportQuery, importQuery } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
@@ -51,6 +51,7 @@ function importRoute(shop: Shop, gate: ImportGate): void {
     async (context) => {
       shop.gate.admin(context)
       const { dryRun } = readQuery(context, importQuery)
+      await requireBody(context)
       const type = requireType(context, importTypes)
       const key = idempotencyKey(context)
       const answer = await gate.run(async () => {

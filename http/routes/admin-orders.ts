@@ -82,6 +82,10 @@ function changeRoutes(shop: Shop): void {
       shop.gate.admin(context)
       const id = pathId(context, 'id', parseOrderId, 'order')
       const { status } = await readJson(context, orderStatusBody)
+      if (status !== 'shipped' && status !== 'cancelled') {
+        const { status: before } = await shop.replica.orders.get(id)
+        throw new Fault('conflict', `an order that is ${before} can't become ${status}`, { status: before })
+      }
       return shop.answers.json(orderDocumentOf(await shop.replica.orders.setStatus(id, status)))
     },
   )

@@ -1,8 +1,8 @@
 /** Health, metrics, the OpenAPI document, and what problems mean. */
 import { z } from '@hono/zod-openapi'
 import { Fault } from '../../node/faults.ts'
-import { atVersion, define } from '../shop.ts'
-import type { Shop } from '../shop.ts'
+import { define, register } from '../shop.ts'
+import type { Endpoint, Shop } from '../shop.ts'
 import { openApiDocument } from '../openapi.ts'
 import { pageRoute } from '../pages/layout.ts'
 import { problemPage, problemsPage } from '../pages/problems.ts'
@@ -55,15 +55,36 @@ function healthRoutes(shop: Shop): void {
   )
 }
 
+/** Pages that are part of the interface are named in the document, and served as pages. */
+function tellOfPage(shop: Shop, page: Pick<Endpoint, 'path' | 'summary' | 'params' | 'problems'>): void {
+  const answers = { 200: { 'text/html': z.string() } }
+  register(shop, { ...page, method: 'get', tag: 'system', auth: 'nobody', answers })
+}
+
 export function systemRoutes(shop: Shop): void {
   healthRoutes(shop)
   // Made from the routes once they are all there, and kept.
   let document: object | null = null
   const openApi = (): object => (document ??= openApiDocument(shop))
-  shop.app.get(
-    '/openapi.json',
-    atVersion(shop, () => shop.answers.json(openApi())),
+  define(
+    shop,
+    {
+      method: 'get',
+      path: '/openapi.json',
+      summary: 'This document',
+      tag: 'system',
+      auth: 'nobody',
+      answers: { 200: z.looseObject({ openapi: z.string() }) },
+    },
+    () => shop.answers.json(openApi()),
   )
+  tellOfPage(shop, { path: '/docs', summary: 'This document as a page' })
+  tellOfPage(shop, {
+    path: '/problems/{name}',
+    summary: 'What a problem means and what to do',
+    params: z.object({ name: z.string() }),
+    problems: ['not-found'],
+  })
   pageRoute(shop, 'get', '/docs', () => docsPage(shop, openApi()))
   pageRoute(shop, 'get', '/problems', () => problemsPage(shop))
   pageRoute(shop, 'get', '/problems/:name', (context) => {

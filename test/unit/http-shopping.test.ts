@@ -365,7 +365,7 @@ describe('orders', () => {
       expect((await ask(n1, `/api/admin/orders?${query}`, { headers: asAdmin })).status).toBe(400)
     const patch = async (status: string) =>
       await ask(n1, `/api/admin/orders/${id}`, { method: 'PATCH', headers: asAdmin, json: { status } })
-    expect((await patch('placed')).status).toBe(400)
+    expect((await patch('placed')).status).toBe(409)
     expect((await patch('shipped')).json).toMatchObject({
       status: 'shipped',
       history: [{}, { status: 'shipped', by: 'admin' }],

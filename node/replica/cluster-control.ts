@@ -1,5 +1,5 @@
 /** What operators do to a running cluster: hand-over, changes of members, removal (API.md, "admin/cluster"). */
-import { Fault } from '../faults.ts'
+import { Fault, isFault } from '../faults.ts'
 import type { MemberId, NodeName, Term } from '../ids.ts'
 import type { PeerRequestOf, PeerResponseOf } from '../messages.ts'
 import type { Clock } from '../ports.ts'
@@ -12,6 +12,10 @@ import { noPrimary, withTimeout } from './waiting.ts'
 
 /** A hand-over takes a few round trips; after this it is undone by the consensus core itself. */
 const handOverTimeoutMs = 4_000
+/** How long an answer waits until this node knows the new primary itself; an announcement takes some 10 ms. */
+const successorKnownMs = 1_000
+/** How often a change of primary is looked for; operators hand over now and then, not all the time. */
+const primaryPollMs = 10
 
 export type ClusterControlOptions = {
   selfId: MemberId
@@ -41,18 +45,55 @@ export class ClusterControlService implements ClusterControl {
   }
 
   async handOver(to: NodeName | null): Promise<{ node: NodeName; term: number }> {
-    const { log, members, peers } = this.#options
-    const primary = log.primary()
-    if (primary === null) throw noPrimary('there is no primary to hand the lease over')
+    const { members, clock, voters } = this.#options
     const target = to === null ? null : this.#memberId(to)
-    if (target !== null && !this.#options.voters().includes(target)) {
-      throw new Fault('conflict', `${to} is not a voter`)
-    }
-    const request = { kind: 'hand-over', to: target } as const
-    const answer = await peers.ask(primary.id, request, { timeoutMs: handOverTimeoutMs })
+    if (target !== null && !voters().includes(target)) throw new Fault('conflict', `${to} is not a voter`)
+    const deadlineMs = clock.monotonicMs() + handOverTimeoutMs
+    const answer = await this.#askPrimary({ kind: 'hand-over', to: target }, deadlineMs)
+    // Who lives on gossip hears of the new primary a moment later; what is asked of this node next is for that one.
+    await this.#primaryWhen(({ term }) => term >= answer.term, clock.monotonicMs() + successorKnownMs)
     const node = members.get(answer.primary)?.node
     if (node === undefined) throw new Fault('internal', 'the new primary is not in the member list')
     return { node, term: answer.term }
+  }
+
+  /** Asks whoever is primary: the one that this node knows may have handed the lease on a moment ago. */
+  async #askPrimary(
+    request: PeerRequestOf<'hand-over'>,
+    deadlineMs: number,
+  ): Promise<PeerResponseOf<'hand-over'>> {
+    const { clock, peers } = this.#options
+    let refusedBy: { id: MemberId; term: Term } | null = null
+    for (;;) {
+      const before: { id: MemberId; term: Term } | null = refusedBy
+      const isNews = (primary: { id: MemberId; term: Term }): boolean =>
+        before === null || primary.id !== before.id || primary.term !== before.term
+      const primary = await this.#primaryWhen(isNews, deadlineMs)
+      if (primary === null) throw noPrimary('there is no primary to hand the lease over')
+      const timeoutMs = Math.max(1, deadlineMs - clock.monotonicMs())
+      try {
+        return await peers.ask(primary.id, request, { timeoutMs })
+      } catch (error) {
+        if (!isFault(error) || error.data['notPrimary'] !== true) throw error
+        refusedBy = primary
+      }
+    }
+  }
+
+  /** The primary as this node knows it, as soon as it passes `test`; null when the time is over. */
+  async #primaryWhen(
+    test: (primary: { id: MemberId; term: Term }) => boolean,
+    deadlineMs: number,
+  ): Promise<{ id: MemberId; term: Term } | null> {
+    const { clock, log } = this.#options
+    for (;;) {
+      const primary = log.primary()
+      if (primary !== null && test(primary)) return primary
+      if (clock.monotonicMs() >= deadlineMs) return null
+      await new Promise<void>((resolve) => {
+        clock.timer(primaryPollMs, resolve)
+      })
+    }
   }
 
   async patchMember(
@@ -95,7 +136,13 @@ export class ClusterControlService implements ClusterControl {
   async #handOverHere(to: MemberId | null): Promise<{ primary: MemberId; term: Term }> {
     const { clock, selfId, counters } = this.#options
     const consensus = this.#options.consensus()
-    if (!consensus.isPrimary()) throw noPrimary('this node is not the primary')
+    if (!consensus.isPrimary())
+      throw new Fault(
+        'no-primary',
+        'this node is not the primary',
+        { notPrimary: true },
+        { retryAfterSeconds: 1 },
+      )
     if (to === selfId) return { primary: selfId, term: consensus.raft.term }
     if (consensus.config.voters.length < 2)
       throw new Fault('conflict', 'there is no other voter to hand the lease to')
@@ -110,16 +157,10 @@ export class ClusterControlService implements ClusterControl {
 
   /** Who took the lease: known as soon as the new primary's first message is here. */
   async #successor(termBefore: Term): Promise<{ primary: MemberId; term: Term }> {
-    const { clock, log } = this.#options
-    const deadlineMs = clock.monotonicMs() + handOverTimeoutMs
-    while (clock.monotonicMs() < deadlineMs) {
-      const primary = log.primary()
-      if (primary !== null && primary.term > termBefore) return { primary: primary.id, term: primary.term }
-      await new Promise<void>((resolve) => {
-        clock.timer(10, resolve)
-      })
-    }
-    throw noPrimary('the lease was given away, but no successor was heard of in time')
+    const deadlineMs = this.#options.clock.monotonicMs() + handOverTimeoutMs
+    const primary = await this.#primaryWhen(({ term }) => term > termBefore, deadlineMs)
+    if (primary === null) throw noPrimary('the lease was given away, but no successor was heard of in time')
+    return { primary: primary.id, term: primary.term }
   }
 
   readonly handlers = {

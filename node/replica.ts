@@ -24,6 +24,7 @@ import type {
 } from './ports.ts'
 import type { Replica } from './replica-api.ts'
 import { prepareStores } from './replica/start-up.ts'
+import { whileThereIsSpace } from './replica/full-disk.ts'
 import { Parts } from './replica/parts.ts'
 import type { RequestHandlers, Settings } from './replica/context.ts'
 
@@ -169,7 +170,11 @@ export class ReplicaNode {
         'this node’s data went back in time (a restored copy?); empty it and let it join again',
       )
     }
-    if (seen === null || starts > seen.starts) log.setPeerStarts(peer.id, { starts, lastTerm, lastIndex })
+    if (seen !== null && starts === seen.starts) return
+    // A node whose disk is full still talks to who comes back; the next hello tries again to remember it.
+    whileThereIsSpace(this.#options.logger, 'a peer’s start is not remembered', () =>
+      log.setPeerStarts(peer.id, { starts, lastTerm, lastIndex }),
+    )
   }
 
   async #answer<K extends PeerRequestKind>(

@@ -4,13 +4,15 @@
  */
 import { Raft } from '../core/raft/raft.ts'
 import type { RaftConfig, RaftEffects, RaftInput, RaftMessage } from '../core/raft/types.ts'
-import { Fault, isFault } from '../faults.ts'
+import { Fault } from '../faults.ts'
 import type { LogIndex, MemberId, Term } from '../ids.ts'
 import type { CancelTimer, Clock, Logger, Random, Stores, Transport } from '../ports.ts'
 import { Applier } from './applier.ts'
 import type { Applied } from './applier.ts'
+import { ConsensusWaiters } from './consensus-waiters.ts'
 import type { Settings } from './context.ts'
 import type { Counters } from './counters.ts'
+import { FullDisk, isDiskFull, successorOf, whileThereIsSpace } from './full-disk.ts'
 
 /** Inputs waiting for the next turn; messages beyond it are dropped (Raft sends again), proposals refused. */
 const inboxInputsMax = 20_000
@@ -24,8 +26,6 @@ const diskFullRetryDelayMs = 500
 const logEntriesMax = 30_000
 /** … down to so many, which spare a member that was away briefly the whole snapshot. */
 const logEntriesKept = 10_000
-
-type Waiter<T> = { resolve: (value: T) => void; reject: (fault: Fault) => void }
 
 export type ConsensusHooks = {
   /** After each applied batch, in log order. */
@@ -54,15 +54,12 @@ export type ConsensusOptions = {
 
 export class Consensus {
   readonly #options: ConsensusOptions
-  readonly #raft: Raft
+  #raft: Raft
   readonly #applier: Applier
-  readonly #proposals = new Map<number, Waiter<{ index: LogIndex; term: Term }>>()
-  readonly #reads = new Map<number, Waiter<LogIndex>>()
-  readonly #transfers = new Map<number, Waiter<boolean>>()
+  readonly #waiters = new ConsensusWaiters()
   readonly #tickMs: number
   #inbox: RaftInput[] = []
   #turnScheduled = false
-  #nextRef = 1
   #cancelTick: CancelTimer | null = null
   #tickDueMs = 0
   #stopped = false
@@ -70,11 +67,14 @@ export class Consensus {
   #canLead = true
   /** Waits for a full snapshot in the place of rows that are wrong. */
   #isRepairing: boolean
+  readonly #fullDisk: FullDisk
+  /** Committed as of the last step whose writes are on disk. */
+  #commitIndex: LogIndex
 
   constructor(options: ConsensusOptions) {
     this.#options = options
-    const { settings, stores } = options
-    this.#tickMs = settings.heartbeatMs / 2
+    const { stores } = options
+    this.#tickMs = options.settings.heartbeatMs / 2
     this.#applier = new Applier({
       log: stores.log,
       shop: stores.shop,
@@ -82,22 +82,30 @@ export class Consensus {
       counters: options.counters,
     })
     this.#isRepairing = this.halted !== null
-    this.#raft = new Raft({
-      self: options.selfId,
+    this.#fullDisk = new FullDisk({ ...options, ...stores }, options.settings.electionTimeoutMaxMs)
+    this.#commitIndex = this.#applier.applied.index
+    this.#raft = this.#coreFromDisk()
+  }
+
+  /** A core that knows what the disk knows, and what is committed: at a start, and after a write found no space. */
+  #coreFromDisk(): Raft {
+    const { settings, stores, selfId, random } = this.#options
+    return new Raft({
+      self: selfId,
       heartbeatTicks: 2,
       electionTicksMin: Math.ceil(settings.electionTimeoutMinMs / this.#tickMs),
       electionTicksMax: Math.ceil(settings.electionTimeoutMaxMs / this.#tickMs),
       leaseMs: settings.electionTimeoutMinMs * leaseShare,
-      random: () => options.random.next(),
+      random: () => random.next(),
       log: stores.log,
       hardState: stores.log.hardState(),
-      appliedIndex: this.#applier.applied.index,
+      committedIndex: Math.max(this.#commitIndex, this.#applier.applied.index),
     })
   }
 
   /** Applies what a restart left committed but not applied, as far as it is known, without waiting for a message. */
   wakeUp(): void {
-    this.#continueApplying()
+    this.#turnSoon()
   }
 
   start(): void {
@@ -109,11 +117,11 @@ export class Consensus {
   stop(): void {
     this.#stopped = true
     this.#cancelTick?.()
-    const fault = new Fault('outcome-unknown', 'this node is stopping')
-    for (const waiters of [this.#proposals, this.#reads, this.#transfers]) {
-      for (const waiter of waiters.values()) waiter.reject(fault)
-      waiters.clear()
-    }
+    this.#waiters.rejectAll(new Fault('outcome-unknown', 'this node is stopping'))
+  }
+
+  get isStopped(): boolean {
+    return this.#stopped
   }
 
   get raft(): Raft {
@@ -130,6 +138,11 @@ export class Consensus {
 
   get config(): RaftConfig {
     return this.#raft.config
+  }
+
+  /** Why this node's log takes no writes now; null while it does. */
+  get diskFull(): Fault | null {
+    return this.#fullDisk.fault
   }
 
   /** Primary with a valid lease, by a fresh reading of the clock (never by a flag that a timer clears). */
@@ -159,58 +172,60 @@ export class Consensus {
         new Fault('overloaded', 'too many commands are waiting', {}, { retryAfterSeconds: 1 }),
       )
     }
-    return this.#waiting(this.#proposals, (ref) => ({ kind: 'propose', ref, data }))
+    return this.#whileRunning(() =>
+      this.#waiters.proposal((ref) => this.#enqueue({ kind: 'propose', ref, data })),
+    )
   }
 
   changeConfig(config: RaftConfig): Promise<{ index: LogIndex; term: Term }> {
-    return this.#waiting(this.#proposals, (ref) => ({ kind: 'change-config', ref, config }))
+    return this.#whileRunning(() =>
+      this.#waiters.proposal((ref) => this.#enqueue({ kind: 'change-config', ref, config })),
+    )
   }
 
   /** The index that a current read must have applied (ReadIndex, dissertation section 6.4). Fault `no-primary`. */
   readIndex(): Promise<LogIndex> {
-    return this.#waiting(this.#reads, (ref) => ({ kind: 'read', ref }))
+    return this.#whileRunning(() => this.#waiters.read((ref) => this.#enqueue({ kind: 'read', ref })))
   }
 
   /** Hands the lease over; resolves whether another voter took it. */
   transfer(to: MemberId | null): Promise<boolean> {
-    return this.#waiting(this.#transfers, (ref) => ({ kind: 'transfer', ref, to }))
+    return this.#whileRunning(() =>
+      this.#waiters.transfer((ref) => this.#enqueue({ kind: 'transfer', ref, to })),
+    )
   }
 
   /** These rows are not what a majority of the voters has: nothing more is applied until a full snapshot is here. */
   haltDiverged(reason: string, options: { repair: boolean }): void {
-    this.#options.stores.shop.setDiverged(reason)
+    whileThereIsSpace(this.#options.logger, 'a restart finds the divergence anew', () =>
+      this.#options.stores.shop.setDiverged(reason),
+    )
     this.#applier.halt(reason)
     this.#isRepairing = options.repair
     this.#weighLeading()
   }
 
-  /** After `snapshots.ts` replaced shop.db: the log starts anew behind it. */
-  snapshotInstalled(): void {
+  /** `snapshots.ts` replaced shop.db: what the log holds of before must not be applied to it. */
+  stateReplaced(): void {
     this.#applier.reload()
     this.#isRepairing = this.halted !== null
+  }
+
+  /** After `stateReplaced`: the log on disk starts anew behind the snapshot. */
+  snapshotInstalled(): void {
     const { index, term, config } = this.#applier.applied
     this.#enqueue({ kind: 'snapshot-installed', index, term, config })
   }
 
-  #waiting<T>(waiters: Map<number, Waiter<T>>, input: (ref: number) => RaftInput): Promise<T> {
-    if (this.#stopped)
-      return Promise.reject(new Fault('no-primary', 'this node is stopping', {}, { retryAfterSeconds: 1 }))
-    const ref = this.#nextRef++
-    return new Promise<T>((resolve, reject) => {
-      waiters.set(ref, { resolve, reject })
-      this.#enqueue(input(ref))
-    })
+  #whileRunning<T>(work: () => Promise<T>): Promise<T> {
+    if (!this.#stopped) return work()
+    return Promise.reject(new Fault('no-primary', 'this node is stopping', {}, { retryAfterSeconds: 1 }))
   }
 
   #enqueue(input: RaftInput): void {
     if (this.#stopped) return
     this.#inbox.push(input)
-    if (this.#turnScheduled) return
-    this.#turnScheduled = true
-    this.#options.clock.defer(() => {
-      this.#turnScheduled = false
-      this.#turn()
-    })
+    this.#turnSoon()
   }
 
   #scheduleTick(): void {
@@ -220,12 +235,18 @@ export class Consensus {
       // After a stall the messages that arrived meanwhile are drained before time goes on.
       // A former voter that lives on the broadcast does not campaign.
       if (this.#options.stores.shop.feed() !== 'log') return this.#scheduleTick()
-      if (this.lacksState() || this.#isRepairing) this.#options.hooks.stateWanted()
-      this.#weighLeading()
-      if (lateMs <= lateTicksMax * this.#tickMs) this.#enqueue({ kind: 'tick' })
-      else this.#stoodStill(lateMs)
+      // Who can't write a vote or a term does not campaign; the turn tries the disk again when that is due.
+      if (this.diskFull !== null) this.#turnSoon()
+      else this.#tick(lateMs)
       this.#scheduleTick()
     })
+  }
+
+  #tick(lateMs: number): void {
+    if (this.lacksState() || this.#isRepairing) this.#options.hooks.stateWanted()
+    this.#weighLeading()
+    if (lateMs <= lateTicksMax * this.#tickMs) this.#enqueue({ kind: 'tick' })
+    else this.#stoodStill(lateMs)
   }
 
   /**
@@ -255,7 +276,9 @@ export class Consensus {
   #turn(): void {
     if (this.#stopped) return
     try {
-      const inputs = this.#inbox
+      const inputs = this.#fullDisk.admitted(this.#inbox, this.#raft.term, (ref, fault) =>
+        this.#waiters.refuse(ref, fault),
+      )
       this.#inbox = []
       if (inputs.length > 0) this.#perform(this.#raft.step(inputs, this.#options.clock.monotonicMs()))
       this.#apply()
@@ -266,41 +289,53 @@ export class Consensus {
     }
   }
 
-  #perform(effects: RaftEffects): void {
-    const { stores, transport, counters } = this.#options
-    const persists = effects.hardState !== null || effects.truncateFrom !== null || effects.append.length > 0
-    if (persists) {
-      stores.log.persist(effects)
-      counters.add('log_flushes_total')
+  /** False when the disk has no space: then the whole step did not happen, and nothing of it may leave this node. */
+  #persist(effects: RaftEffects): boolean {
+    if (effects.hardState === null && effects.truncateFrom === null && effects.append.length === 0)
+      return true
+    try {
+      this.#options.stores.log.persist(effects)
+    } catch (error) {
+      if (!isDiskFull(error)) throw error
+      this.#takeBack(effects, error)
+      return false
     }
+    this.#fullDisk.written()
+    this.#options.counters.add('log_flushes_total')
+    return true
+  }
+
+  /**
+   * The core is ahead of the disk: it begins anew from what is there, as after a crash, which Raft allows at any point.
+   * What the failed step took into the log was never on a disk nor sent: those proposals did not happen and never will.
+   */
+  #takeBack(effects: RaftEffects, fault: Fault): void {
+    const { logger, transport, counters } = this.#options
+    const former = this.#raft
+    const successor = successorOf(former)
+    this.#raft = this.#coreFromDisk()
+    if (!this.#canLead) this.#enqueue({ kind: 'can-lead', can: false })
+    if (this.#fullDisk.failed(fault)) {
+      counters.add('log_disk_full_total')
+      logger.error({ role: former.role, successor }, 'the disk is full; the log waits for space')
+    }
+    // The lease ended with the former core (DESIGN.md section 3: dropped before the successor is told).
+    if (successor !== null && former.term === this.#raft.term)
+      transport.send(successor, { kind: 'timeout-now', term: former.term })
+    this.#waiters.takeBack(effects, fault)
+  }
+
+  #perform(effects: RaftEffects): void {
+    const { transport } = this.#options
+    if (!this.#persist(effects)) return
+    this.#commitIndex = effects.commitIndex
     for (const { to, message } of effects.messages) transport.send(to, message)
-    this.#settleProposals(effects)
+    this.#waiters.settle(effects)
     for (const member of effects.snapshotsWanted) this.#options.hooks.snapshotWanted(member)
     const last = effects.append.at(-1)
     if (last !== undefined) {
       const persisted: RaftInput = { kind: 'persisted', index: last.index, term: last.term }
       this.#perform(this.#raft.step([persisted], this.#options.clock.monotonicMs()))
-    }
-  }
-
-  #settleProposals(effects: RaftEffects): void {
-    for (const result of effects.proposals) {
-      const waiter = this.#proposals.get(result.ref)
-      this.#proposals.delete(result.ref)
-      if (result.accepted) waiter?.resolve({ index: result.index, term: result.term })
-      else waiter?.reject(refusal(result.reason))
-    }
-    for (const { ref, index } of effects.reads) {
-      this.#reads.get(ref)?.resolve(index)
-      this.#reads.delete(ref)
-    }
-    for (const ref of effects.readsFailed) {
-      this.#reads.get(ref)?.reject(refusal('not-primary'))
-      this.#reads.delete(ref)
-    }
-    for (const { ref, ok } of effects.transfers) {
-      this.#transfers.get(ref)?.resolve(ok)
-      this.#transfers.delete(ref)
     }
   }
 
@@ -317,7 +352,7 @@ export class Consensus {
     if (batch.length === 0) return
     this.#options.hooks.applied(batch)
     this.#compact()
-    if (this.#applier.applied.index < this.#raft.commitIndex) this.#continueApplying()
+    if (this.#applier.applied.index < this.#raft.commitIndex) this.#turnSoon()
   }
 
   /** A full disk is no reason to give up: the entries stay in the log and are applied when there is space. */
@@ -325,9 +360,9 @@ export class Consensus {
     try {
       return this.#applier.applyNext(this.#raft.commitIndex)
     } catch (error) {
-      if (!isFault(error) || error.code !== 'disk-full') throw error
+      if (!isDiskFull(error)) throw error
       this.#options.logger.error({ reason: error.message }, 'the disk is full; applying waits for space')
-      this.#options.clock.timer(diskFullRetryDelayMs, () => this.#continueApplying())
+      this.#options.clock.timer(diskFullRetryDelayMs, () => this.#turnSoon())
       return []
     }
   }
@@ -339,10 +374,13 @@ export class Consensus {
     if (through - log.snapshotIndex() < logEntriesMax - logEntriesKept) return
     const term = log.termAt(through)
     // The configuration of a later, committed index: entries between that set others bring it back to the same.
-    if (term !== undefined) log.compact(through, term, this.#applier.applied.config)
+    if (term === undefined) return
+    whileThereIsSpace(this.#options.logger, 'the log is cut later', () =>
+      log.compact(through, term, this.#applier.applied.config),
+    )
   }
 
-  #continueApplying(): void {
+  #turnSoon(): void {
     if (this.#turnScheduled) return
     this.#turnScheduled = true
     this.#options.clock.defer(() => {
@@ -357,17 +395,5 @@ export class Consensus {
     if (seen === this.#seen) return
     this.#seen = seen
     this.#options.hooks.changed()
-  }
-}
-
-function refusal(reason: string): Fault {
-  switch (reason) {
-    case 'too-many':
-      return new Fault('overloaded', 'too many commands are in flight', {}, { retryAfterSeconds: 1 })
-    case 'change-pending':
-    case 'invalid-change':
-      return new Fault('conflict', `the voters can't be changed now: ${reason}`)
-    default:
-      return new Fault('no-primary', 'this node is not the primary', {}, { retryAfterSeconds: 1 })
   }
 }

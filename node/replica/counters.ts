@@ -12,6 +12,7 @@ export const counterHelp = {
   log_flushes_total: 'Transactions on log.db (group commits).',
   state_checks_total: 'Digest checks of the voters’ states that this node proposed as primary.',
   state_divergences_total: 'Times this voter’s state was found not to be what a majority has.',
+  log_disk_full_total: 'Times the disk under log.db was found full.',
   snapshots_sent_total: 'Snapshots this node handed to others.',
   snapshots_installed_total: 'Snapshots this node installed.',
   catalog_broadcasts_total: 'Catalog versions this node published.',

@@ -15,6 +15,7 @@ import type { LogClient, PresenceView } from './context.ts'
 import { VoterReads } from './voter-reads.ts'
 import { noPrimary, outcomeUnknown, withTimeout } from './waiting.ts'
 import type { Counters } from './counters.ts'
+import { isDiskFull } from './full-disk.ts'
 
 /** How long a caller waits for the log when it names no time: longer than an election, shorter than a browser's patience. */
 const commandWaitMs = 5_000
@@ -141,13 +142,15 @@ export class ReplicaLogClient implements LogClient {
     const startMs = this.#options.clock.monotonicMs()
     const deadlineMs = startMs + timeoutMs
     let maybeSent = false
+    let refused: Fault | null = null
     for (;;) {
       const remainingMs = deadlineMs - this.#options.clock.monotonicMs()
-      if (remainingMs <= 0) throw maybeSent ? outcomeUnknown() : noPrimary('no primary could be reached')
-      const primary = this.#options.primaryHint()
+      if (remainingMs <= 0)
+        throw maybeSent ? outcomeUnknown() : (refused ?? noPrimary('no primary could be reached'))
+      const primary = this.#primaryToAsk()
       // However much time the command itself may take: nobody waits that long only to hear that there is no primary.
       if (!maybeSent && this.#options.clock.monotonicMs() - startMs >= commandWaitMs)
-        throw noPrimary('no primary takes commands now')
+        throw refused ?? noPrimary('no primary takes commands now')
       if (primary !== null) {
         try {
           return await this.#attempt(primary.id, id, body, Math.min(remainingMs, attemptTimeoutMs))
@@ -156,12 +159,23 @@ export class ReplicaLogClient implements LogClient {
           // What a second primary refused may still be in the log from the first.
           if (verdict === 'final') throw maybeSent && isRefusedForNow(error) ? outcomeUnknown() : error
           if (verdict === 'unknown') maybeSent = true
+          // A primary whose disk is full gives way to a voter that has space; the only voter has nobody to give way to.
+          if (isDiskFull(error)) refused = error
+          if (refused !== null && !maybeSent && this.#options.voters().length === 1) throw refused
         }
       }
       await this.#waitForPrimary(
         Math.min(retryDelayMs, Math.max(1, deadlineMs - this.#options.clock.monotonicMs())),
       )
     }
+  }
+
+  /** A voter that is the only one stays the one to ask while its disk is full: it says so. */
+  #primaryToAsk(): { id: MemberId; term: Term } | null {
+    const { primaryHint, consensus, voters, selfId, followsLog } = this.#options
+    const known = primaryHint()
+    if (known !== null || !followsLog() || consensus().diskFull === null) return known
+    return voters().join() === selfId ? { id: selfId, term: consensus().raft.term } : null
   }
 
   async #attempt(
@@ -178,14 +192,16 @@ export class ReplicaLogClient implements LogClient {
   }
 
   /**
-   * Proposes at this node. Fault `no-primary`: it is not in the log and won't be from here; `outcome-unknown`:
-   * appended, but not decided in time.
+   * Proposes at this node. Fault `no-primary` or `disk-full`: it is not in the log and won't be from here;
+   * `outcome-unknown`: appended, but not decided in time.
    */
   proposeHere(
     id: CommandId,
     body: CommandBody,
     timeoutMs: number,
   ): Promise<{ result: CommandResult; index: LogIndex }> {
+    const { diskFull } = this.#options.consensus()
+    if (diskFull !== null) return Promise.reject(diskFull)
     if (!this.isPrimary()) {
       const primary = this.#options.primaryHint()
       return Promise.reject(
@@ -284,6 +300,7 @@ function retryVerdict(error: unknown): 'final' | 'not-done' | 'unknown' {
   if (!isFault(error)) return 'final'
   switch (error.code) {
     case 'no-primary':
+    case 'disk-full':
       return 'not-done'
     case 'outcome-unknown':
       return 'unknown'
@@ -296,7 +313,7 @@ function retryVerdict(error: unknown): 'final' | 'not-done' | 'unknown' {
 
 /** Says that it did not happen because of the moment (503), not because of the command. */
 function isRefusedForNow(error: unknown): boolean {
-  return isFault(error) && (error.code === 'overloaded' || error.code === 'disk-full')
+  return isFault(error) && error.code === 'overloaded'
 }
 
 /** Another primary's entry took the place, so the command is not in the log from here. */

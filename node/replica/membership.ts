@@ -215,20 +215,21 @@ export class Membership implements MembersView {
    */
   introduce(peer: MemberId): void {
     if (this.#options.stores.log.identity().clusterId === null) return
-    this.#options.transport.request(peer, { kind: 'members' }, { timeoutMs: memberListTimeoutMs }).then(
-      (list) => {
+    this.#options.transport
+      .request(peer, { kind: 'members' }, { timeoutMs: memberListTimeoutMs })
+      .then((list) => {
         if (this.#stopped) return
         this.#hasHeard = true
-        this.take(list)
         this.#options.heardCatalogVersion(list.catalogVersion)
-      },
-      (error: unknown) => {
+        this.take(list)
+      })
+      .catch((error: unknown) => {
+        if (!isFault(error)) throw error
         this.#options.logger.debug(
           { peer, reason: String(error) },
-          'a peer did not say what it knows; gossip will',
+          'a peer did not say what it knows, or there is no space for it; gossip will',
         )
-      },
-    )
+      })
   }
 
   /** Another member has said what it knows, in this life of the node. */

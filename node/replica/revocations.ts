@@ -6,6 +6,7 @@
 import type { GossipMessage, GossipVerdict } from '../messages.ts'
 import type { CancelTimer } from '../ports.ts'
 import type { Context } from './context.ts'
+import { whileThereIsSpace } from './full-disk.ts'
 
 /** Ids in one gossip message (messages.ts). */
 const tokensPerMessageMax = 1_000
@@ -88,17 +89,22 @@ export class Revocations {
     if (kept.length < added.length)
       logger.warn({ dropped: added.length - kept.length }, 'too many revoked tokens; some are not kept')
     if (kept.length === 0) return
-    stores.local.transaction(() => {
-      for (const { id, expiresAtMs } of kept) stores.local.revoke(id, expiresAtMs)
-    })
-    this.#count += kept.length
+    const isWritten = whileThereIsSpace(
+      logger,
+      'what was logged off elsewhere is told again when a member connects',
+      () =>
+        stores.local.transaction(() => {
+          for (const { id, expiresAtMs } of kept) stores.local.revoke(id, expiresAtMs)
+        }),
+    )
+    if (isWritten) this.#count += kept.length
   }
 
   #drop(): void {
     if (this.#stopped) return
-    const { stores, clock } = this.#context
+    const { stores, clock, logger } = this.#context
     const nowMs = clock.wallMs()
-    stores.local.dropRevokedBefore(nowMs)
+    whileThereIsSpace(logger, 'expired revocations stay', () => stores.local.dropRevokedBefore(nowMs))
     this.#count = stores.local.revokedAfter(nowMs, revocationsMax).length
     this.#cancelDrop = clock.timer(dropIntervalMs, () => this.#drop())
   }

@@ -8,12 +8,15 @@ import type { MemberId, Term } from '../ids.ts'
 import type { Clock, Logger, Stores, Transport } from '../ports.ts'
 import type { LeaseHint } from './announcer.ts'
 import type { Consensus } from './consensus.ts'
+import { whileThereIsSpace } from './full-disk.ts'
 
 /** A member that is in no announced configuration and got no entries for this long lives on the broadcast. */
 const appendSilenceMs = 1_000
 /** A snapshot is asked for again after this; it takes as long as the catalog is large. */
 const wantAgainMs = 2_000
 const wantTimeoutMs = 1_000
+/** A full disk is tried again after this. */
+const diskFullRetryDelayMs = 500
 
 export type VotingOptions = {
   selfId: MemberId
@@ -82,7 +85,8 @@ export class Voting {
         this.wantSnapshot(from)
         return
       }
-      shop.startFromLog()
+      if (!whileThereIsSpace(this.#options.logger, 'the log is not followed yet', () => shop.startFromLog()))
+        return
     }
     consensus.receive(from, message)
   }
@@ -104,22 +108,30 @@ export class Voting {
 
   /** A newer announcement of the primary: a former voter learns here that it is none any more. */
   heardHint(hint: LeaseHint): void {
-    const { selfId, stores, clock, logger, consensus } = this.#options
+    const { selfId, clock, logger, stores, consensus } = this.#options
     if (!this.followsLog() || hint.primary === selfId) return
     if (hint.voters.includes(selfId) || hint.learners.includes(selfId)) return
     if (hint.configIndex <= consensus().appliedIndex && consensus().config.voters.includes(selfId)) return
     if (clock.monotonicMs() - this.#lastAppendMs < appendSilenceMs) return
-    logger.info({}, 'no longer a voter: following the catalog broadcast from now on')
-    stores.shop.setFeed('broadcast')
+    if (whileThereIsSpace(logger, 'still bound to the log', () => stores.shop.setFeed('broadcast')))
+      logger.info({}, 'no longer a voter: following the catalog broadcast from now on')
   }
 
   /** After a full snapshot was swapped in: the log starts behind it, and keeps acknowledged entries beyond it. */
   snapshotInstalled(): void {
-    const { log, shop } = this.#options.stores
+    const { clock, logger, stores, consensus } = this.#options
+    const { log, shop } = stores
     const { index, term, config } = shop.applied()
-    if (log.termAt(index) === term) log.compact(index, term, config)
-    // A copy from before the log's own beginning brings nothing; what was acknowledged since must stay.
-    else if (index > log.snapshotIndex()) log.resetTo(index, term, config)
-    this.#options.consensus().snapshotInstalled()
+    consensus().stateReplaced()
+    const isMoved = whileThereIsSpace(logger, 'the log begins behind the snapshot later', () => {
+      if (log.termAt(index) === term) log.compact(index, term, config)
+      // A copy from before the log's own beginning brings nothing; what was acknowledged since must stay.
+      else if (index > log.snapshotIndex()) log.resetTo(index, term, config)
+    })
+    if (isMoved) consensus().snapshotInstalled()
+    else
+      clock.timer(diskFullRetryDelayMs, () => {
+        if (!consensus().isStopped) this.snapshotInstalled()
+      })
   }
 }

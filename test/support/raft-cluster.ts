@@ -171,7 +171,7 @@ export class RaftCluster {
       random: this.#options.random ?? (() => 0),
       log,
       hardState,
-      appliedIndex: Math.max(applied, log.snapshotIndex()),
+      committedIndex: Math.max(applied, log.snapshotIndex()),
     })
     this.checks.started(node)
   }

@@ -41,7 +41,7 @@ export class Solo {
       random: () => 0,
       log: this.log,
       hardState: { term: options.term ?? options.terms?.at(-1) ?? 0, vote: null },
-      appliedIndex: 0,
+      committedIndex: 0,
       ...options.timing,
     })
   }

@@ -12,7 +12,7 @@ const id = 'c:1' as CommandId
 const body = { kind: 'catalog.change', changes: [], by: 'test' } as unknown as CommandBody
 
 /** A node that is no voter; each attempt at the primary fails with the next of `faults`, the last one for ever. */
-function client(faults: readonly Fault[], hasPrimary = true) {
+function client(faults: readonly Fault[], hasPrimary = true, voters = ['other', 'third', 'fourth']) {
   const scheduler = new Scheduler()
   const clock = new SimClock(scheduler)
   let attempts = 0
@@ -29,7 +29,7 @@ function client(faults: readonly Fault[], hasPrimary = true) {
     transport,
     counters: new Counters(),
     primaryHint: () => (hasPrimary ? { id: 'other' as MemberId, term: 1 as Term } : null),
-    voters: () => ['other'],
+    voters: () => voters,
     presence: { alive: () => true },
     random: { next: () => 0 },
     followsLog: () => false,
@@ -61,6 +61,21 @@ describe('a command that was not run', () => {
   test('refused by a second primary after the first one fell silent: nobody knows', async () => {
     const faults = [new Fault('outcome-unknown', 'silent'), new Fault('overloaded', 'busy')]
     expect((await client(faults).code(3_000)).code).toBe('outcome-unknown')
+  })
+
+  test('a full disk at the primary: tried on until another voter took over, and said in the end', async () => {
+    const full = new Fault('disk-full', 'full')
+    const { code, tookMs } = await client([full]).code(3_000)
+    expect([code, tookMs >= 3_000]).toEqual(['disk-full', true])
+    const later = await client([full, full, new Fault('too-large', 'from another primary')]).code(3_000)
+    expect([later.code, later.tookMs < 1_000]).toEqual(['too-large', true])
+  })
+
+  test('a full disk at the only voter: said at once, but not of what may be in the log already', async () => {
+    const full = new Fault('disk-full', 'full')
+    expect(await client([full], true, ['other']).code(3_000)).toMatchObject({ code: 'disk-full', tookMs: 0 })
+    const faults = [new Fault('outcome-unknown', 'silent'), full]
+    expect((await client(faults, true, ['other']).code(3_000)).code).toBe('outcome-unknown')
   })
 
   test('a command that can’t be right is refused for good, whoever was silent before', async () => {

@@ -97,8 +97,8 @@ export class RaftState {
     this.configs = new ConfigHistory(options.log.snapshotIndex(), options.log.snapshotConfig())
     this.term = options.hardState.term
     this.vote = options.hardState.vote
-    this.commitIndex = Math.max(options.appliedIndex, options.log.snapshotIndex())
-    assert(this.commitIndex <= this.log.lastIndex, 'only what is in the log was applied')
+    this.commitIndex = Math.max(options.committedIndex, options.log.snapshotIndex())
+    assert(this.commitIndex <= this.log.lastIndex, 'only what is in the log is committed')
     assert(this.log.lastTerm <= this.term, 'a term is on disk before an entry of it')
     this.electionTimeoutTicks = this.drawTimeoutTicks()
     this.lease = new Lease(options.leaseMs)

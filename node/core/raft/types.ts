@@ -160,6 +160,6 @@ export type RaftOptions = {
   readonly random: () => number
   readonly log: LogReader
   readonly hardState: HardState
-  /** Entries through this index are already applied by the driver (at start). */
-  readonly appliedIndex: LogIndex
+  /** Entries through this index are known to be committed: at a start those that were applied. */
+  readonly committedIndex: LogIndex
 }

@@ -1,0 +1,189 @@
+/**
+ * The driver of the consensus core when the disk under log.db or shop.db fills or fails (DESIGN.md sections 2 and 3):
+ * nothing leaves a node that its disk has not got, and nothing that was acknowledged is lost.
+ */
+import { describe, expect, test } from 'vitest'
+import { StoreFailure } from '../../node/faults.ts'
+import { ConsensusWorld } from '../support/consensus-world.ts'
+import type { ConsensusNode } from '../support/consensus-world.ts'
+
+const seeds = [1, 2, 3, 4, 5]
+
+/** Nobody holds an entry at an index that differs from another's (Raft, Log Matching, of what is committed here). */
+function expectOneHistory(nodes: readonly ConsensusNode[]): void {
+  const [first, ...others] = nodes
+  for (const other of others) expect(other.entries()).toEqual(first?.entries())
+}
+
+describe('the disk under the primary’s log is full', () => {
+  test.each(seeds)('another voter takes over, and what was refused never happens (seed %i)', async (seed) => {
+    const world = new ConsensusWorld(3, seed)
+    const first = await world.elected()
+    expect(await world.propose(first, 'before')).toMatch(/^\d+ \d+$/)
+    first.log = 'full'
+    const sentBefore = first.sent.length
+    const fullAtMs = world.scheduler.nowMs
+    expect(await world.propose(first, 'refused')).toBe('disk-full')
+    // At once: nobody had to wait for an election timeout.
+    const second = await world.elected(400, first)
+    expect(world.scheduler.nowMs - fullAtMs).toBeLessThan(400)
+    expect(first.consensus.leaseRemainingMs()).toBe(0)
+    expect(await world.propose(first, 'refused too')).toBe('disk-full')
+    expect(await world.propose(second, 'after')).toMatch(/^\d+ \d+$/)
+    await world.scheduler.runFor(10_000)
+    // It took no part: no votes, no acknowledgement of an entry, no campaign; and nothing of the failed step was sent.
+    const lastIndex = first.stores.log.lastIndex()
+    for (const { message } of first.sent.slice(sentBefore)) {
+      expect(['heartbeat', 'heartbeat-reply', 'timeout-now', 'append']).toContain(message.kind)
+      if (message.kind === 'append')
+        expect(message.entries.map(({ data }) => data).join()).not.toContain('refused')
+      if (message.kind === 'heartbeat-reply') expect(message.lastIndex).toBeLessThanOrEqual(lastIndex)
+    }
+    expect(world.primary()).toBe(second)
+    expect(second.consensus.raft.term).toBe(first.consensus.raft.term + 1)
+    // The disk is asked again and again, but not all the time.
+    expect(first.refusals).toBeGreaterThan(2)
+    expect(first.refusals).toBeLessThan(12)
+    first.log = 'fine'
+    await world.until('the log caught up', () => first.commands().length === 2)
+    expectOneHistory(world.nodes)
+    expect(first.commands()).toEqual(['before', 'after'])
+    expect(first.failure).toBeNull()
+  })
+
+  test('its reads and hand-overs end, and its commands get one outcome each', async () => {
+    const world = new ConsensusWorld(3)
+    const first = await world.elected()
+    first.log = 'full'
+    const read = first.consensus.readIndex().then(
+      () => 'read',
+      (error: { code: string }) => error.code,
+    )
+    const proposals = ['a', 'b', 'c'].map((id) => world.propose(first, id))
+    expect(await Promise.all(proposals)).toEqual(['disk-full', 'disk-full', 'disk-full'])
+    expect(await world.scheduler.settle(read, 2_000)).toBe('no-primary')
+    expect(await world.scheduler.settle(first.consensus.transfer(null), 2_000)).toBe(false)
+  })
+
+  test('the only voter refuses, and goes on when there is space', async () => {
+    const world = new ConsensusWorld(1)
+    const [only] = world.nodes as [ConsensusNode]
+    await world.elected()
+    await world.propose(only, 'before')
+    only.log = 'full'
+    for (const id of ['x', 'y']) expect(await world.propose(only, id)).toBe('disk-full')
+    await world.scheduler.runFor(20_000)
+    expect(only.isPrimary).toBe(false)
+    expect(only.consensus.diskFull?.code).toBe('disk-full')
+    only.log = 'fine'
+    await world.elected(7_000)
+    expect(await world.propose(only, 'after')).toMatch(/^\d+ \d+$/)
+    await world.until('all is applied', () => only.consensus.appliedIndex === only.stores.log.lastIndex())
+    expect(only.commands()).toEqual(['before', 'after'])
+    expect(only.counters.value('log_disk_full_total')).toBe(1)
+  })
+})
+
+describe('the disk under a follower’s log is full', () => {
+  test.each(seeds)('it acknowledges nothing and disturbs nobody (seed %i)', async (seed) => {
+    const world = new ConsensusWorld(3, seed)
+    const primary = await world.elected()
+    const { term } = primary.consensus.raft
+    const follower = world.nodes.find((node) => node !== primary) as ConsensusNode
+    follower.log = 'full'
+    const lastIndex = follower.stores.log.lastIndex()
+    const sentBefore = follower.sent.length
+    for (let n = 0; n < 30; n += 1) {
+      expect(await world.propose(primary, `c${n}`)).toMatch(/^\d+ \d+$/)
+      await world.scheduler.runFor(300)
+    }
+    const kinds = new Set(follower.sent.slice(sentBefore).map(({ message }) => message.kind))
+    // It still confirms the lease and reads of the primary that it knows.
+    expect([...kinds].sort()).toEqual(['heartbeat-reply'])
+    expect(follower.stores.log.lastIndex()).toBe(lastIndex)
+    expect([world.primary(), primary.consensus.raft.term]).toEqual([primary, term])
+    follower.log = 'fine'
+    await world.until('the log caught up', () => follower.commands().length === 30)
+    expect(primary.consensus.raft.term).toBe(term)
+    expectOneHistory(world.nodes)
+  })
+
+  test('two of three: nothing is committed, reads are confirmed, and it goes on when one has space', async () => {
+    const world = new ConsensusWorld(3)
+    const primary = await world.elected()
+    const [one, two] = world.nodes.filter((node) => node !== primary) as [ConsensusNode, ConsensusNode]
+    one.log = 'full'
+    two.log = 'full'
+    const committed = primary.consensus.raft.commitIndex
+    expect(await world.propose(primary, 'waits')).toMatch(/^\d+ \d+$/)
+    await world.scheduler.runFor(5_000)
+    expect([primary.isPrimary, primary.consensus.raft.commitIndex]).toEqual([true, committed])
+    expect(await world.scheduler.settle(primary.consensus.readIndex(), 1_000)).toBe(committed)
+    two.log = 'fine'
+    await world.until('it is committed', () => primary.consensus.raft.commitIndex === committed + 1)
+    expect(two.commands()).toEqual(['waits'])
+  })
+
+  test.each(seeds)('it does not vote and does not campaign when the primary dies (seed %i)', async (seed) => {
+    const world = new ConsensusWorld(3, seed)
+    const primary = await world.elected()
+    const [full, other] = world.nodes.filter((node) => node !== primary) as [ConsensusNode, ConsensusNode]
+    full.log = 'full'
+    await world.propose(primary, 'one')
+    await world.scheduler.runFor(200)
+    primary.isCut = true
+    const before = full.consensus.raft.term
+    await world.scheduler.runFor(8_000)
+    expect([full.consensus.raft.term, full.stores.log.hardState().term]).toEqual([before, before])
+    expect(world.primary()).toBeNull()
+    // Nor do the others raise their terms while they can't win.
+    expect(other.consensus.raft.term).toBe(before)
+    full.log = 'fine'
+    expect(await world.elected(8_000)).toBe(other)
+    await world.until('the log caught up', () => full.commands().length === 1)
+  })
+})
+
+describe('the disk under shop.db is full', () => {
+  test('what is committed is applied when there is space, each entry once', async () => {
+    const world = new ConsensusWorld(1)
+    const [only] = world.nodes as [ConsensusNode]
+    await world.elected()
+    only.shop = 'full'
+    for (const id of ['a', 'b']) expect(await world.propose(only, id)).toMatch(/^\d+ \d+$/)
+    await world.scheduler.runFor(3_000)
+    expect(only.consensus.appliedIndex).toBeLessThan(only.consensus.raft.commitIndex)
+    expect(only.isPrimary).toBe(true)
+    only.shop = 'fine'
+    await world.until('all is applied', () => only.consensus.appliedIndex === only.stores.log.lastIndex())
+    expect(only.counters.value('commands_applied_total')).toBe(only.stores.log.lastIndex())
+    expect(only.failure).toBeNull()
+  })
+})
+
+describe('an I/O error on the log', () => {
+  test.each(['primary', 'follower'])(
+    'ends the %s: no vote, no acknowledgement, no message after it',
+    async (which) => {
+      const world = new ConsensusWorld(3)
+      const primary = await world.elected()
+      const node =
+        which === 'primary' ? primary : (world.nodes.find((other) => other !== primary) as ConsensusNode)
+      node.log = 'failing'
+      const sentBefore = node.sent.length
+      const outcome = await world.propose(primary, 'c')
+      await world.until('it said so', () => node.failure !== null)
+      expect(node.failure).toBeInstanceOf(StoreFailure)
+      const acknowledging = node.sent
+        .slice(sentBefore)
+        .filter(({ message }) => message.kind !== 'heartbeat-reply')
+      expect(acknowledging.filter(({ message }) => message.kind !== 'heartbeat')).toEqual([])
+      const sentUntilThen = node.sent.length
+      // Sent to the log, and nobody knows; at a follower the others have it.
+      expect(outcome).toMatch(which === 'primary' ? /^outcome-unknown$/ : /^\d+ \d+$/)
+      await world.scheduler.runFor(5_000)
+      expect(node.sent.length).toBe(sentUntilThen)
+      expect(node.consensus.leaseRemainingMs()).toBe(0)
+    },
+  )
+})

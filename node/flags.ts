@@ -155,6 +155,12 @@ const flags = {
     schema: duration,
     fallback: '10m',
   },
+  confirm: {
+    value: 'TEXT',
+    help: 'with --recover: that the others are lost; --recover alone says what to type',
+    schema: z.string(),
+    optional: true,
+  },
   'log-level': {
     value: 'LEVEL',
     help: 'debug, info, warn or error',
@@ -168,6 +174,7 @@ type FlagName = keyof typeof flags
 const switches = {
   init: 'begin a new cluster (ignored when there is data)',
   'not-eligible': 'never become a voter',
+  recover: 'when a majority is lost for ever: make what --data holds a cluster of its own, and end',
   help: 'print this help',
   version: 'print the version',
 } as const
@@ -200,7 +207,11 @@ export function helpText(): string {
   ].join('\n')
 }
 
-export type ParsedFlags = { kind: 'help' } | { kind: 'version' } | { kind: 'run'; flags: NodeFlags }
+export type ParsedFlags =
+  | { kind: 'help' }
+  | { kind: 'version' }
+  | { kind: 'recover'; dataDirectory: string; confirm: string | null }
+  | { kind: 'run'; flags: NodeFlags }
 
 /** Parses arguments and environment; throws UsageError with a message for the operator. */
 export function parseFlags(
@@ -211,6 +222,11 @@ export function parseFlags(
   if (given['help'] === true) return { kind: 'help' }
   if (given['version'] === true) return { kind: 'version' }
   const read = <T>(name: FlagName): T => readFlag(name, given, environment) as T
+  // Never by environment: it must be typed.
+  if (given['recover'] === true) {
+    const confirm = typeof given['confirm'] === 'string' ? given['confirm'] : null
+    return { kind: 'recover', dataDirectory: read<string>('data'), confirm }
+  }
   const isOn = (name: keyof typeof switches): boolean =>
     given[name] === true || isSwitchedOn(environmentName(name), environment)
   const http = read<string>('http')

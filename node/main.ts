@@ -13,8 +13,10 @@ import { createIdentity, createTransport } from './net/transport.ts'
 import type { Logger } from './ports.ts'
 import { createReplica } from './replica.ts'
 import type { ReplicaNode } from './replica.ts'
+import { runRecovery } from './main/recover.ts'
 import { openStores } from './store/index.ts'
 import type { OpenedStores } from './store/index.ts'
+import { openForRecovery } from './store/recovery.ts'
 import { systemClock, systemLogger, systemPasswordHasher, systemRandom } from './system.ts'
 import type { LogLevel } from './system.ts'
 
@@ -168,6 +170,17 @@ function explain(error: unknown): { text: string; exitCode: number } {
   return { text: isPlain ? error.message : (error.stack ?? error.message), exitCode: exitFailed }
 }
 
+/** Offline: neither ports nor secrets are needed. */
+function recoverNode(dataDirectory: string, confirm: string | null): void {
+  const stores = openForRecovery(dataDirectory, { digestOf: catalogDigestOf })
+  try {
+    const logger = systemLogger({ level: 'warn', base: {} })
+    process.stdout.write(runRecovery(stores, confirm, { random: systemRandom(), logger }))
+  } finally {
+    stores.close()
+  }
+}
+
 async function main(): Promise<void> {
   const parsed = parseFlags(process.argv.slice(2), process.env)
   switch (parsed.kind) {
@@ -176,6 +189,9 @@ async function main(): Promise<void> {
       return
     case 'version':
       process.stdout.write(`${version}\n`)
+      return
+    case 'recover':
+      recoverNode(parsed.dataDirectory, parsed.confirm)
       return
     case 'run': {
       const { flags } = parsed

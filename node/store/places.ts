@@ -6,13 +6,16 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readFileSync,
   readdirSync,
   renameSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { StoreFailure } from '../faults.ts'
+import type { ClusterId } from '../ids.ts'
 import { Connection, translateError } from './connection.ts'
 import { logSchema } from './log-schema.ts'
 import { localSchema } from './local-schema.ts'
@@ -88,6 +91,16 @@ export class MemoryPlace implements Place {
 const ownerOnlyDirectory = 0o700
 /** Exists from before the first database of a new node until after the last one is made. */
 const creationMarker = 'creating'
+/** Exists from before the first database of a survivor becomes another cluster's until after the last one has. */
+const recoveryMarker = 'recovering'
+/** What a recovery that was cut off goes on with. */
+export type RecoveryMarker = {
+  readonly from: ClusterId
+  readonly to: ClusterId
+  /** It held the orders: once shop.db is of the new cluster, it can't be seen any more. */
+  readonly hasOrders: boolean
+}
+
 const sidecars = ['', '-wal', '-shm', '-journal'] as const
 
 function syncDirectory(path: string): void {
@@ -121,15 +134,23 @@ export class DirectoryPlace implements Place {
   readonly directory: string
   readonly #lock: Database.Database
 
-  /** Makes the directory if need be, locks it, and clears what a crash left over. Throws StoreFailure. */
-  constructor(directory: string) {
+  /**
+   * Makes the directory if need be (not `forRecovery`), locks it, and clears what a crash left over. Throws StoreFailure,
+   * also while a recovery is not finished.
+   */
+  constructor(directory: string, { forRecovery = false } = {}) {
     this.title = directory
     this.directory = directory
+    if (forRecovery && !existsSync(directory)) throw new StoreFailure(directory, 'there is no node')
     try {
       mkdirSync(directory, { recursive: true, mode: ownerOnlyDirectory })
       this.#lock = lockDirectory(directory)
     } catch (error) {
       throw translateError(directory, error)
+    }
+    if (!forRecovery && this.recoveryMarker() !== null) {
+      this.release()
+      throw new StoreFailure(directory, 'a recovery was begun here and not finished; repeat it (--recover)')
     }
     for (const name of readdirSync(directory))
       if (name.startsWith(snapshotFilePrefix) || name.startsWith(incomingFilePrefix))
@@ -171,6 +192,31 @@ export class DirectoryPlace implements Place {
 
   endCreation(): void {
     rmSync(join(this.directory, creationMarker), { force: true })
+    syncDirectory(this.directory)
+  }
+
+  recoveryMarker(): RecoveryMarker | null {
+    const path = join(this.directory, recoveryMarker)
+    return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as RecoveryMarker) : null
+  }
+
+  /** Whole or not there: written beside, then renamed. */
+  beginRecovery(marker: RecoveryMarker): void {
+    const path = join(this.directory, recoveryMarker)
+    try {
+      const descriptor = openSync(`${path}-new`, 'w', 0o600)
+      writeFileSync(descriptor, JSON.stringify(marker))
+      fsyncSync(descriptor)
+      closeSync(descriptor)
+      renameSync(`${path}-new`, path)
+      syncDirectory(this.directory)
+    } catch (error) {
+      throw translateError(path, error)
+    }
+  }
+
+  endRecovery(): void {
+    rmSync(join(this.directory, recoveryMarker), { force: true })
     syncDirectory(this.directory)
   }
 

@@ -65,6 +65,14 @@ export class Announcer {
     return hint
   }
 
+  /**
+   * The newest announcement heard, however old: a primary that is gone is primary no more, but who votes stays true
+   * until somebody announces other voters. Reads that need no majority are asked of them meanwhile.
+   */
+  lastHeard(): LeaseHint | null {
+    return this.#hint
+  }
+
   /** Something worth announcing changed. A primary just elected has its lease a moment later, so that is asked then. */
   soon(): void {
     if (this.#cancelSoon !== null) return

@@ -256,6 +256,7 @@ export class Parts {
     return new Voting({
       ...this.#base,
       hint: () => this.announcer.hint(),
+      lastHeard: () => this.announcer.lastHeard(),
     })
   }
 
@@ -343,7 +344,7 @@ export class Parts {
       presence: this.presence,
       catalog: () => this.catalogFeed.state(),
       highestHeardVersion: () => this.catalogFeed.highestHeard(),
-      term: () => this.voting.primaryHint()?.term ?? this.consensus.raft.term,
+      term: () => this.voting.primaryHint()?.term ?? this.voting.newestTerm(),
       primary: () => this.voting.primaryToTell(),
       leaseRemainingMs: () => this.consensus.leaseRemainingMs(),
       commitIndex: () => this.consensus.raft.commitIndex,

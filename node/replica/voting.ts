@@ -25,7 +25,10 @@ export type VotingOptions = {
   transport: Transport
   stores: Stores
   consensus: () => Consensus
+  /** The newest announcement while it is fresh. */
   hint: () => LeaseHint | null
+  /** The same, however old. */
+  lastHeard: () => LeaseHint | null
 }
 
 export class Voting {
@@ -44,8 +47,8 @@ export class Voting {
 
   /** Who votes now: by the own log, or by what the primary announced to those that don't hold it. */
   voters(): readonly MemberId[] {
+    if (!this.followsLog()) return this.#options.lastHeard()?.voters ?? []
     const hint = this.#options.hint()
-    if (!this.followsLog()) return hint?.voters ?? []
     const { config, appliedIndex, raft } = this.#options.consensus()
     // Who was voted out gets no more entries, so its own log goes on naming it; the announcement is of a later index.
     const isOutvoted = hint !== null && hint.term >= raft.term && hint.configIndex > appliedIndex
@@ -62,6 +65,11 @@ export class Voting {
     // A voter in a newer term than the announcement knows that this primary is gone.
     if (this.followsLog() && raft.term > hint.term) return null
     return { id: hint.primary, term: hint.term }
+  }
+
+  /** The newest term that this node knows of, also while there is no primary. */
+  newestTerm(): Term {
+    return Math.max(this.#options.consensus().raft.term, this.#options.lastHeard()?.term ?? 0)
   }
 
   /** Who is primary, as answers to clients may say it: not this node when its lease has lapsed, by a fresh clock. */

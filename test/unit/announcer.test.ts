@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { Announcer } from '../../node/replica/announcer.ts'
 import type { AnnouncerOptions } from '../../node/replica/announcer.ts'
+import { Voting } from '../../node/replica/voting.ts'
+import type { VotingOptions } from '../../node/replica/voting.ts'
 import { Scheduler, SimClock } from '../sim/scheduler.ts'
 
 test('a primary whose lease comes a moment after its election is announced at once, not with the next interval', async () => {
@@ -26,4 +28,28 @@ test('a primary whose lease comes a moment after its election is announced at on
   isPrimary = true
   await scheduler.runFor(100)
   expect(published).toEqual(['lease'])
+})
+
+test('a primary that fell silent is unknown after a while; who votes is known until others are announced', async () => {
+  const scheduler = new Scheduler()
+  const announcer = new Announcer({
+    selfId: 'me',
+    clock: new SimClock(scheduler),
+    members: { isRemoved: () => false, get: () => ({}) },
+    heard: () => undefined,
+  } as unknown as AnnouncerOptions)
+  const message = { term: 3, primary: 'a', voters: ['a', 'b', 'c'], learners: [], configIndex: 7 }
+  type Receive = Parameters<Announcer['receive']>
+  expect(announcer.receive(message as unknown as Receive[0], 'a' as Receive[1])).toBe('accept')
+  const voting = new Voting({
+    selfId: 'me',
+    stores: { shop: { feed: () => 'broadcast' } },
+    consensus: () => ({ raft: { primary: null, term: 0 } }),
+    hint: () => announcer.hint(),
+    lastHeard: () => announcer.lastHeard(),
+    clock: new SimClock(scheduler),
+  } as unknown as VotingOptions)
+  expect([voting.primaryHint(), voting.voters()]).toEqual([{ id: 'a', term: 3 }, ['a', 'b', 'c']])
+  await scheduler.runFor(60_000)
+  expect([voting.primaryHint(), voting.voters(), voting.newestTerm()]).toEqual([null, ['a', 'b', 'c'], 3])
 })

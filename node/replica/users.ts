@@ -23,6 +23,9 @@ const guestDrawsMax = 128
 const mergesWaitingMax = 1_000
 /** With the back-off this is about ten minutes; the guest's cart stays where it is after that. */
 const mergeAttemptsMax = 120
+/** A page waits for the name on it: a current read is given this long, then the newest known copy will do. */
+const describeTimeoutMs = 1_000
+const describeKnownTimeoutMs = 500
 /** Longest address that an account has (commands.ts); a longer one is nobody's. */
 const emailLengthMax = 254
 /** Stands for the password of an account that does not exist. */
@@ -157,13 +160,25 @@ export class UserService implements Users {
   async #describeUser(user: UserId): Promise<UserInfo> {
     if (isGuest(user)) return { id: user, kind: 'guest' }
     const { log, logger } = this.#context
+    const query = { kind: 'account', user } as const
     try {
-      const found = accountRecordSchema.nullable().parse((await log.query({ kind: 'account', user })) ?? null)
+      const found = accountRecordSchema
+        .nullable()
+        .parse((await log.query(query, { timeoutMs: describeTimeoutMs })) ?? null)
       if (found === null) throw goneAccount()
       return userInfo(found)
     } catch (error) {
       // A cut-off minority goes on serving whom it knows (DESIGN.md section 9, P8).
       if (!isFault(error) || error.code === 'unauthorized') throw error
+      logger.debug({ code: error.code }, 'no majority could describe an account')
+    }
+    try {
+      const known = await log.query(query, { current: false, timeoutMs: describeKnownTimeoutMs })
+      const found = accountRecordSchema.nullable().parse(known ?? null)
+      // A copy that may be old can't say that there is no such account.
+      return found === null ? { id: user, kind: 'account' } : userInfo(found)
+    } catch (error) {
+      if (!isFault(error)) throw error
       logger.debug({ code: error.code }, 'no voter could describe an account')
       return { id: user, kind: 'account' }
     }

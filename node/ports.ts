@@ -157,7 +157,7 @@ export interface LogStore extends LogReader {
   compact(index: LogIndex, term: Term, config: RaftConfig): void
   /** After an installed snapshot: no entries, the log starts after `index`. */
   resetTo(index: LogIndex, term: Term, config: RaftConfig): void
-  /** Highest start counter and last (term, index) seen of each peer. */
+  /** Highest start counter seen of each peer, and the last committed (term, index) that it acknowledged. */
   peerStarts(peer: MemberId): { starts: number; lastTerm: Term; lastIndex: LogIndex } | null
   setPeerStarts(peer: MemberId, seen: { starts: number; lastTerm: Term; lastIndex: LogIndex }): void
   sizeBytes(): number

@@ -3,7 +3,7 @@
  * simulator runs exactly this with a fake network, a virtual clock and SQLite in memory (DESIGN.md section 10).
  */
 import { Fault, isFault } from './faults.ts'
-import type { ClusterId, LogIndex, MemberId } from './ids.ts'
+import type { ClusterId, LogIndex, MemberId, Term } from './ids.ts'
 import type {
   GossipMessage,
   GossipTopic,
@@ -133,6 +133,8 @@ export class ReplicaNode {
     return {
       peerConnected: (peer) => this.#peerConnected(peer),
       peerDisconnected: (peer) => {
+        if (this.#stopped) return
+        this.#parts.duties.rememberEnd(peer)
         this.#parts.consensus.input({ kind: 'peer-disconnected', member: peer })
         this.#parts.presence.peerDisconnected(peer)
       },
@@ -165,15 +167,15 @@ export class ReplicaNode {
     }
     const seen = log.peerStarts(peer.id)
     if (seen !== null && starts < seen.starts) {
-      throw new Fault(
-        'forbidden',
-        'this node’s data went back in time (a restored copy?); empty it and let it join again',
-      )
+      throw wentBack()
     }
     if (seen !== null && starts === seen.starts) return
+    // A copy of its disk that is older than what it has acknowledged counts on from the copy's own number of starts.
+    if (seen !== null && isEarlier({ lastTerm, lastIndex }, seen)) throw wentBack()
+    // Not what the hello says of its log: only what is committed is there for good (primary-duties.ts, rememberEnd).
     // A node whose disk is full still talks to who comes back; the next hello tries again to remember it.
     whileThereIsSpace(this.#options.logger, 'a peer’s start is not remembered', () =>
-      log.setPeerStarts(peer.id, { starts, lastTerm, lastIndex }),
+      log.setPeerStarts(peer.id, { lastTerm: 0, lastIndex: 0, ...seen, starts }),
     )
   }
 
@@ -230,6 +232,20 @@ export class ReplicaNode {
   appliedIndex(): LogIndex {
     return this.#parts.consensus.appliedIndex
   }
+}
+
+type LogEnd = { readonly lastTerm: Term; readonly lastIndex: LogIndex }
+
+/** By the order of Raft, section 5.4.1: an end before a committed one lacks it. */
+function isEarlier(one: LogEnd, other: LogEnd): boolean {
+  return one.lastTerm < other.lastTerm || (one.lastTerm === other.lastTerm && one.lastIndex < other.lastIndex)
+}
+
+function wentBack(): Fault {
+  return new Fault(
+    'forbidden',
+    'this node’s data went back in time (a restored copy?); empty it and let it join again',
+  )
 }
 
 export function createReplica(options: ReplicaOptions): ReplicaNode {

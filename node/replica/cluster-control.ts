@@ -16,6 +16,9 @@ const handOverTimeoutMs = 4_000
 const successorKnownMs = 1_000
 /** How often a change of primary is looked for; operators hand over now and then, not all the time. */
 const primaryPollMs = 10
+/** Another voter in the place of a removed one: a learner's catching up, two changes, and the word of them by gossip. */
+const retirementTimeoutMs = 10_000
+const retirementLookMs = 20
 
 export type ClusterControlOptions = {
   selfId: MemberId
@@ -112,10 +115,30 @@ export class ClusterControlService implements ClusterControl {
 
   async removeMember(node: NodeName): Promise<void> {
     const id = this.#memberId(node)
-    const { log, members } = this.#options
+    const { log, members, voters } = this.#options
+    if (voters().includes(id)) await this.#retire(id)
     const version = members.version()
     await log.run(log.freshCommandId(), { kind: 'member.remove', id }, { waitLocal: true })
     await this.#listNewerThan(version)
+  }
+
+  /**
+   * A voter gives its place away before it is removed: once it is, nobody takes its log any more (it may be the only
+   * one that has it), and whoever asked may stop it and empty its disk at once.
+   */
+  async #retire(id: MemberId): Promise<void> {
+    const { clock, log, voters } = this.#options
+    await log.run(log.freshCommandId(), { kind: 'member.update', id, eligible: false })
+    const deadlineMs = clock.monotonicMs() + retirementTimeoutMs
+    while (voters().length === 0 || voters().includes(id)) {
+      if (clock.monotonicMs() >= deadlineMs)
+        throw noPrimary(
+          'no other member could take its place as a voter yet; it is not eligible any more, ask again',
+        )
+      await new Promise<void>((resolve) => {
+        clock.timer(retirementLookMs, resolve)
+      })
+    }
   }
 
   #memberId(node: NodeName): MemberId {

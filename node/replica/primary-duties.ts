@@ -7,16 +7,19 @@ import { Fault, isFault } from '../faults.ts'
 import { commandLevel } from '../commands.ts'
 import type { CommandId, MemberId } from '../ids.ts'
 import { nextVoterChange } from '../core/voters.ts'
-import type { CancelTimer, Clock, Logger, ShopStore } from '../ports.ts'
+import type { CancelTimer, Clock, Logger, ShopStore, Stores } from '../ports.ts'
 import type { Consensus } from './consensus.ts'
 import type { LogClient, MembersView, PresenceView, Settings } from './context.ts'
 import type { Counters } from './counters.ts'
 import type { PeerResponseOf } from '../messages.ts'
 import type { Snapshots } from './snapshots.ts'
 import { noPrimary } from './waiting.ts'
+import { whileThereIsSpace } from './full-disk.ts'
 
 /** How often the voters are looked at; a change that is under way goes on at once when its entry is committed. */
 const dutyIntervalMs = 150
+/** How far the others have acknowledged the log goes to the own disk so often: a few small writes. */
+const rememberEndsIntervalMs = 10_000
 
 export type PrimaryDutiesOptions = {
   settings: Settings
@@ -24,6 +27,7 @@ export type PrimaryDutiesOptions = {
   clock: Clock
   logger: Logger
   shop: ShopStore
+  stores: Stores
   counters: Counters
   members: MembersView
   presence: PresenceView
@@ -36,6 +40,7 @@ export class PrimaryDuties {
   readonly #options: PrimaryDutiesOptions
   readonly #deadSinceMs = new Map<MemberId, number>()
   readonly #sending = new Set<MemberId>()
+  #endsDueMs = 0
   #beginning = false
   #changing = false
   #cancel: CancelTimer | null = null
@@ -62,8 +67,33 @@ export class PrimaryDuties {
       this.#deadSinceMs.clear()
       return
     }
+    this.#rememberEnds()
     this.#beginCluster()
     this.#changeVoters(consensus)
+  }
+
+  /**
+   * Writes down how far `member` has acknowledged the log, so that a later life of it that lacks this is refused
+   * (DESIGN.md section 2). Only what is committed: the rest may rightly be overwritten. As primary; others don't know.
+   */
+  rememberEnd(member: MemberId): void {
+    const { log } = this.#options.stores
+    const { raft } = this.#options.consensus()
+    const seen = log.peerStarts(member)
+    const lastIndex = Math.min(raft.progress().get(member)?.matchIndex ?? 0, raft.commitIndex)
+    const lastTerm = log.termAt(lastIndex)
+    if (seen === null || lastIndex <= seen.lastIndex || lastTerm === undefined) return
+    whileThereIsSpace(this.#options.logger, 'how far a peer acknowledged the log is not remembered', () =>
+      log.setPeerStarts(member, { starts: seen.starts, lastTerm, lastIndex }),
+    )
+  }
+
+  /** Also of those that are connected, in case this node does not outlive them. */
+  #rememberEnds(): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (nowMs < this.#endsDueMs) return
+    this.#endsDueMs = nowMs + rememberEndsIntervalMs
+    for (const member of this.#options.consensus().raft.progress().keys()) this.rememberEnd(member)
   }
 
   #beginCluster(): void {

@@ -165,6 +165,13 @@ export class Host {
     life.end()
   }
 
+  /** Puts a copy of an earlier disk in the place of this one, as an operator must not. */
+  restore(images: StoreImages): void {
+    this.#remains?.close()
+    this.#remains = null
+    this.#images = images
+  }
+
   /** A clean stop, then gone. */
   async stop(): Promise<void> {
     const life = this.life

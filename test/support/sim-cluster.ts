@@ -55,12 +55,18 @@ export function primaryOf(cluster: Cluster): Host | null {
   return cluster.lives().find(({ life }) => life.replica.parts.consensus.isPrimary())?.host ?? null
 }
 
-/** Voters by name, in order, as the primary's log has them; empty without a primary. */
+/** Voters by name, in order, once each of them that lives knows it for good; empty until then, and without a primary. */
 export function votersOf(cluster: Cluster): NodeName[] {
   const primary = primaryOf(cluster)
   if (primary === null) return []
   const { voters, learners } = lifeOf(primary).replica.parts.consensus.config
-  if (learners.length > 0) return []
+  const isSettled = cluster.lives().every(({ host, life }) => {
+    const { config, raft } = life.replica.parts.consensus
+    return (
+      !voters.includes(host.id) || (config.voters.join() === voters.join() && raft.pendingConfigIndex === 0)
+    )
+  })
+  if (learners.length > 0 || !isSettled) return []
   return cluster.hosts.filter(({ id }) => voters.includes(id)).map(({ name }) => name)
 }
 

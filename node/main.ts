@@ -80,7 +80,11 @@ class Node {
     this.#logger = systemLogger({ level: flags.logLevel as LogLevel, base: { node: settings.node } })
     const clock = systemClock()
     const random = systemRandom()
-    this.#stores = openStores(flags.dataDirectory, { createIdentity, digestOf: catalogDigestOf })
+    this.#stores = openStores(flags.dataDirectory, {
+      createIdentity,
+      digestOf: catalogDigestOf,
+      onFailure: (failure) => this.fail(failure, 'a database of this node can’t be trusted any more'),
+    })
     const identity = this.#stores.log.identity()
     if (identity.clusterId === null && !settings.init && settings.join.length === 0) {
       throw new UsageError(

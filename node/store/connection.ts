@@ -39,6 +39,7 @@ export class Connection {
   #statements = new Map<string, Statement>()
   #transaction: Database.Transaction<(work: () => unknown) => unknown>
   readonly #resetListeners: (() => void)[] = []
+  #failed: (failure: StoreFailure) => void = () => undefined
 
   constructor(file: string, database: Database.Database) {
     this.file = file
@@ -53,6 +54,14 @@ export class Connection {
   /** Called when rows may have changed behind a cache's back: a transaction rolled back, the database was exchanged. */
   onReset(listener: () => void): void {
     this.#resetListeners.push(listener)
+  }
+
+  /**
+   * Called when the file turns out to be one that can't be used or trusted any more, before the failure is thrown: whoever
+   * would catch it and go on (a request that answers 500) does not get that far.
+   */
+  onFailure(listener: (failure: StoreFailure) => void): void {
+    this.#failed = listener
   }
 
   one<T>(sql: string, ...values: Value[]): T | undefined {
@@ -78,7 +87,7 @@ export class Connection {
       return this.#transaction.immediate(work) as T
     } catch (error) {
       this.#reset()
-      throw translateError(this.file, error)
+      throw this.#translated(error)
     }
   }
 
@@ -129,8 +138,14 @@ export class Connection {
     try {
       return work()
     } catch (error) {
-      throw translateError(this.file, error)
+      throw this.#translated(error)
     }
+  }
+
+  #translated(error: unknown): unknown {
+    const translated = translateError(this.file, error)
+    if (translated instanceof StoreFailure) this.#failed(translated)
+    return translated
   }
 
   #reset(): void {

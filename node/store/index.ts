@@ -20,6 +20,8 @@ export type OpenOptions = {
   readonly createIdentity: () => { readonly memberId: MemberId; readonly privateKey: Uint8Array }
   /** Data of another cluster is refused. */
   readonly clusterIdExpected?: ClusterId
+  /** One of the databases can't be used or trusted any more: the process must end before anything else leaves it. */
+  readonly onFailure?: (failure: StoreFailure) => void
   /** When given, a snapshot's digest is recomputed from its rows before it is installed. */
   readonly digestOf?: DigestOf
 }
@@ -127,6 +129,8 @@ function openAt(place: Place, options: OpenOptions): OpenedStores {
       local: new SqliteLocalStore(connections.local),
     }
     completeClusterIds(stores)
+    if (options.onFailure !== undefined)
+      for (const name of storeNames) connections[name].onFailure(options.onFailure)
     return {
       ...stores,
       shopWasRebuilt: opened.wasRebuilt,

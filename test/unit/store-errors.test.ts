@@ -41,7 +41,11 @@ describe('errors of the disk', () => {
     expect(() => connection.run('INSERT INTO a VALUES (?)', `1${'x'.repeat(500)}`)).toThrow('UNIQUE')
     writeFileSync(path, readFileSync(path).fill(0xa5, 8_192))
     const read = (): unknown => connection.all('SELECT count(*), max(length(b)) FROM a')
+    // Told before it is thrown, so that the process can end before anybody catches it.
+    const told: string[] = []
+    connection.onFailure(({ message }) => told.push(message))
     expect(read).toThrow(StoreFailure)
+    expect(told).toEqual([expect.stringContaining('SQLITE_CORRUPT')])
     expect(read).toThrow(path)
     connection.close()
   })

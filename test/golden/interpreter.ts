@@ -43,7 +43,10 @@ export class GoldenCluster {
         'gone',
         ([name = '', member = '']) => this.#input(name, { kind: 'peer-gone', member: memberId(member) }),
       ],
+      ['compact', ([name = '', index]) => this.#cluster.compact(this.#node(name), Number(index))],
+      ['snapshot', ([name = '', to = '', lost]) => this.#snapshot(name, to, lost === 'lost')],
       ['lease', ([name = '']) => this.#showLease(name)],
+      ['configuration', ([name = '']) => this.#showConfiguration(name)],
       ['show', (names) => this.#show(names)],
     ])
   }
@@ -134,6 +137,15 @@ export class GoldenCluster {
     this.#input(name, { kind: 'change-config', ref: 0, config: configOf(words) })
   }
 
+  /** What covers the beginning of its log reaches the other's disk whole, or not at all; the sender hears how it went. */
+  #snapshot(name: string, to: string, isLost: boolean): void {
+    const { log } = this.#node(name).disk
+    const index = log.snapshotIndex()
+    if (!isLost)
+      this.#cluster.installSnapshot(this.#node(to), index, log.snapshotTerm(), log.snapshotConfig())
+    this.#input(name, { kind: 'snapshot-sent', to: memberId(to), ok: !isLost, index })
+  }
+
   /** `n1 > n2`, `n1 >`, `> n2`: takes the waiting messages that match. */
   #take(words: string[]): Envelope[] {
     const arrow = words.indexOf('>')
@@ -190,17 +202,27 @@ export class GoldenCluster {
     this.#lines.push(leaseUntilMs > this.#cluster.nowMs ? `until ${leaseUntilMs}` : 'none')
   }
 
-  /** The terms of the log, as the paper draws it; what is known to be committed stands before the bar. */
+  #showConfiguration(name: string): void {
+    const { voters, learners } = this.#cluster.raft(name).config
+    this.#lines.push([...voters, ...(learners.length > 0 ? ['learners', ...learners] : [])].join(' '))
+  }
+
+  /**
+   * The terms of the log, as the paper draws it; what is known to be committed stands before the bar. What a snapshot
+   * covers is one word in parentheses, its last index and term.
+   */
   #show(names: string[]): void {
     const chosen = names.length === 0 ? [...this.#cluster.nodes.keys()] : names.map(memberId)
     for (const id of chosen) {
       const node = this.#node(id)
       const { log } = node.disk
       const commitIndex = node.raft?.commitIndex ?? 0
+      const first = log.snapshotIndex() + 1
       const words = log
-        .entries(1, log.lastIndex(), Infinity)
+        .entries(first, log.lastIndex(), Infinity)
         .map(({ kind, term }) => (kind === 'config' ? `${term}c` : `${term}`))
-      words.splice(commitIndex, 0, '|')
+      words.splice(Math.max(0, commitIndex - log.snapshotIndex()), 0, '|')
+      if (first > 1) words.unshift(`(${log.snapshotIndex()}@${log.snapshotTerm()})`)
       this.#lines.push(`${id}: ${words.join(' ')}`)
     }
   }

@@ -9,7 +9,9 @@ import type * as Election from '../../node/core/raft/election.ts'
 import type * as Lease from '../../node/core/raft/lease.ts'
 import type * as LogFile from '../../node/core/raft/log.ts'
 import type * as Proposals from '../../node/core/raft/proposals.ts'
+import type * as Core from '../../node/core/raft/raft.ts'
 import type * as Replication from '../../node/core/raft/replication.ts'
+import type * as State from '../../node/core/raft/state.ts'
 import type { RaftState } from '../../node/core/raft/state.ts'
 import type * as Simulation from '../support/raft-simulation.ts'
 
@@ -134,6 +136,40 @@ const variants: Broken[] = [
           state.termStartIndex = 0
           real.changeConfig(state, ref, config)
           state.termStartIndex = termStartIndex
+        },
+      })),
+  },
+  {
+    name: 'dissertation 6.4: reads before an entry of the own term is committed',
+    seeds: shuffling,
+    breakIt: () =>
+      replace<typeof State>('state.ts', (real) => ({
+        RaftState: class extends real.RaftState {
+          override get hasCommittedInTerm(): boolean {
+            return true
+          }
+        },
+      })),
+  },
+  {
+    name: 'section 7: takes a snapshot in the place of a log that goes further',
+    seeds: hectic,
+    breakIt: () =>
+      replace<typeof Core>('raft.ts', (real) => ({
+        Raft: class extends real.Raft {
+          override wantsSnapshot(): boolean {
+            return true
+          }
+        },
+      })),
+  },
+  {
+    name: 'section 7: goes on with the old log behind an installed snapshot',
+    seeds: hectic,
+    breakIt: () =>
+      replace<typeof LogFile>('log.ts', (real) => ({
+        RaftLog: class extends real.RaftLog {
+          override reload(): void {}
         },
       })),
   },

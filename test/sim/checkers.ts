@@ -1,4 +1,5 @@
 /** Promises that are watched all the time from inside: P1 (terms, committed entries), P7 (versions and digests). */
+import type { HardState } from '../../node/ports.ts'
 import type { Observer, Cluster } from './cluster.ts'
 import type { LogWrite } from './disk.ts'
 import type { Host, Life } from './host.ts'
@@ -7,6 +8,8 @@ import type { Host, Life } from './host.ts'
 const versionsIntervalMs = 50
 
 type Seen = {
+  /** Term and vote as last written. */
+  hardState: HardState | null
   /** `term data` by index, as on this machine's disk. */
   readonly log: Map<number, string>
   /** Commit index through which its log was compared. */
@@ -39,6 +42,9 @@ export class Watch implements Observer {
       if (host.life === null) continue
       const { raft } = host.life.replica.parts.consensus
       if (raft.role === 'primary') this.#lookAtPrimary(host, raft.term)
+      // DESIGN.md section 3: the lease is dropped before the successor is told.
+      if (raft.isTransferring && host.life.replica.parts.consensus.isPrimary())
+        this.#cluster.violation(`P1: ${host.name} keeps its lease while it hands it over`)
       if (raft.commitIndex > this.#of(host).comparedIndex) this.#lookAtCommits(host, raft.commitIndex)
     }
     if (this.#cluster.nowMs < this.#versionsDueMs) return
@@ -46,13 +52,16 @@ export class Watch implements Observer {
     for (const { host, life } of this.#cluster.lives()) this.#lookAtVersion(host, life)
   }
 
-  started(host: Host, _life: Life): void {
+  started(host: Host, life: Life): void {
+    this.#lookAtDisk(host, life)
     // Commit indexes begin anew with each life, what is committed stays.
     this.#of(host).comparedIndex = 0
   }
 
-  logWritten(host: Host, { truncateFrom, append }: LogWrite): void {
-    const { log } = this.#of(host)
+  logWritten(host: Host, { hardState, truncateFrom, append }: LogWrite): void {
+    const seen = this.#of(host)
+    const { log } = seen
+    seen.hardState = hardState ?? seen.hardState
     if (truncateFrom !== null)
       for (const [index, entry] of log) {
         if (index < truncateFrom) continue
@@ -69,9 +78,20 @@ export class Watch implements Observer {
   }
 
   #of(host: Host): Seen {
-    const known = this.#seen.get(host) ?? { log: new Map(), comparedIndex: 0, version: 0 }
+    const known = this.#seen.get(host) ?? { hardState: null, log: new Map(), comparedIndex: 0, version: 0 }
     this.#seen.set(host, known)
     return known
+  }
+
+  /** What a write returned from is what the next life finds: votes and acknowledgements rest on it. */
+  #lookAtDisk(host: Host, { stores }: Life): void {
+    const { hardState, log } = this.#of(host)
+    const found = stores.log.hardState()
+    if (hardState !== null && (found.term !== hardState.term || found.vote !== hardState.vote))
+      this.#cluster.violation(`P1: the disk of ${host.name} forgot its vote in term ${hardState.term}`)
+    for (const [index, entry] of log)
+      if (index > stores.log.snapshotIndex() && !entry.startsWith(`${stores.log.termAt(index)} `))
+        this.#cluster.violation(`P1: the disk of ${host.name} forgot entry ${index}`)
   }
 
   #lookAtPrimary(host: Host, term: number): void {

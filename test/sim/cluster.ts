@@ -37,6 +37,7 @@ export type ClusterOptions = {
   eligible: number
   idleAfterMs: number
   trace: boolean
+  endsAtViolation: boolean
 }
 
 export class Cluster {
@@ -68,10 +69,11 @@ export class Cluster {
     if (this.options.trace) this.events.push(`${(this.nowMs / 1_000).toFixed(3)} ${text}`)
   }
 
-  /** A promise was broken. The run goes to its end nevertheless, for the rest of the picture. */
+  /** A promise was broken. The run goes to its end nevertheless, for the rest of the picture, unless that is not wanted. */
   violation(text: string): void {
     this.note(`VIOLATION ${text}`)
     if (this.violations.length < 20) this.violations.push(`at ${(this.nowMs / 1_000).toFixed(3)} s: ${text}`)
+    if (this.options.endsAtViolation) this.scheduler.fail(new Error('a promise was broken'))
   }
 
   host(name: NodeName): Host {

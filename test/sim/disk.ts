@@ -3,14 +3,18 @@
  * write, and a copy of the log's entries for the checkers. After the kill nothing reaches the disk any more.
  */
 import type { LogEntry } from '../../node/core/raft/types.ts'
-import type { SessionRow, Stores } from '../../node/ports.ts'
+import type { HardState, SessionRow, Stores } from '../../node/ports.ts'
 
 /** What code of a killed process runs into: it must not go on. */
 export class Killed extends Error {
   override readonly name = 'Killed'
 }
 
-export type LogWrite = { truncateFrom: number | null; append: readonly LogEntry[] }
+export type LogWrite = {
+  hardState: HardState | null
+  truncateFrom: number | null
+  append: readonly LogEntry[]
+}
 
 export type DiskHooks = {
   /** The kill fires: the process is dead from here on. */

@@ -115,7 +115,7 @@ export function checkOrders(cluster: Cluster, shoppers: readonly Shopper[]): voi
     }
 }
 
-function allOrders(life: Life): Map<OrderId, OrderRecord> {
+export function allOrders(life: Life): Map<OrderId, OrderRecord> {
   const found = new Map<OrderId, OrderRecord>()
   let cursor: string | undefined
   do {

@@ -67,6 +67,7 @@ export class Shopper {
     if (draw < 0.8) return void (await this.look())
     if (draw < 0.86) return await this.#settleOrders()
     if (draw < 0.88) return await this.orders.cancelOne(this.user, this.model)
+    if (draw < 0.92) return await this.#orderTwice(this.user)
     await this.order()
   }
 
@@ -224,6 +225,17 @@ export class Shopper {
     // Between looking and ordering things happen.
     if (random.chance(0.1)) await this.#change(this.#anyAddition())
     return await this.orders.place(user, request, this.model, seen.cart)
+  }
+
+  /** Two devices of one shopper order the same cart at once, each with a key of its own, perhaps at two homes (P4). */
+  async #orderTwice(user: UserId): Promise<void> {
+    const views = await Promise.all([this.look(), this.look()])
+    const placed = views.flatMap((seen) => {
+      if (seen === null || seen.cart.items.length === 0) return []
+      const request: OrderRequest = { key: this.#key(), hash: seen.cart.hash }
+      return [this.orders.place(user, request, this.model, seen.cart)]
+    })
+    await Promise.all(placed)
   }
 
   /** Arrives, takes one thing and orders it. */

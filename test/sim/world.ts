@@ -1,5 +1,6 @@
 /** One seed, one world: a cluster, shoppers, an administrator and a nemesis; then everything heals, and is checked. */
-import type { UserId } from '../../node/ids.ts'
+import type { NodeName, UserId } from '../../node/ids.ts'
+import { checkCatalogRows, checkOrderPrices } from './catalog-checks.ts'
 import { Watch } from './checkers.ts'
 import { Client } from './client.ts'
 import type { Tally } from './client.ts'
@@ -44,7 +45,12 @@ export type WorldResult = {
   trace: number
 }
 
-export type WorldOptions = { seed: number; trace: boolean }
+export type WorldOptions = {
+  seed: number
+  trace: boolean
+  /** Ends the run at the first broken promise: enough for who only wants to know whether there is one. */
+  endsAtViolation?: boolean
+}
 
 class World {
   readonly cluster: Cluster
@@ -56,11 +62,11 @@ class World {
   readonly shoppers: Shopper[]
   readonly nemesis: Nemesis
 
-  constructor({ seed, trace }: WorldOptions) {
+  constructor({ seed, trace, endsAtViolation = false }: WorldOptions) {
     const nodes = [3, 3, 4, 5, 5, 6][seed % 6] as number
     const eligible = seed % 4 === 3 ? Math.max(3, nodes - 1) : nodes
     const idleAfterMs = seed % 5 === 0 ? 4_000 : 600_000
-    this.cluster = new Cluster({ seed, nodes, eligible, idleAfterMs, trace })
+    this.cluster = new Cluster({ seed, nodes, eligible, idleAfterMs, trace, endsAtViolation })
     const { random } = this.cluster
     this.watch = new Watch(this.cluster)
     this.cluster.observer = this.watch
@@ -92,6 +98,8 @@ class World {
     if (!(await this.#settles())) return
     await this.#checkShoppers()
     checkOrders(cluster, this.shoppers)
+    checkCatalogRows(cluster)
+    checkOrderPrices(cluster)
     await this.#lastOrder()
   }
 
@@ -129,7 +137,24 @@ class World {
     }, settleLimitMs)
     if (!ended)
       cluster.violation(`P3: without ${dead.name} not all orders end within ${settleLimitMs} ms: ${why}`)
+    else if (withoutOne) await this.#servesWithout(dead.name)
     return ended
+  }
+
+  /** Nobody needs the dead node: whose home it was gets another one (P5, "Takeover"). */
+  async #servesWithout(dead: NodeName): Promise<void> {
+    for (const shopper of this.shoppers) {
+      if (shopper.user === null) continue
+      const seen = await this.#finish(this.#lookUntilSeen(shopper), settleLimitMs)
+      if (seen === null) this.cluster.violation(`P5: without ${dead} ${shopper.name} finds no home`)
+    }
+  }
+
+  async #lookUntilSeen(shopper: Shopper): ReturnType<Shopper['look']> {
+    for (let look = 1; ; look += 1) {
+      const seen = await shopper.look()
+      if (seen !== null || look >= completeLooks) return seen
+    }
   }
 
   /** Everything equal everywhere, within the bound. */

@@ -1,52 +1,89 @@
-/** Model test: majorities against their obvious versions. */
+/** Model test: majorities against their obvious versions, for any voters and any answers (etcd-io/raft, `quorum/quick_test.go`). */
 import assert from 'node:assert/strict'
+import fc from 'fast-check'
 import { test } from 'vitest'
-import { committedIndex, isMajority, majorityOf, voteResult } from '../../node/core/quorum.ts'
+import {
+  committedIndex,
+  isMajority,
+  majorityOf,
+  reachedByMajority,
+  voteResult,
+} from '../../node/core/quorum.ts'
 import type { MemberId } from '../../node/ids.ts'
 import { memberId } from '../support/raft-cluster.ts'
-import { randomFrom } from '../support/raft-simulation.ts'
 
-const seeds = 2000
+const runs = { numRuns: 2_000 }
+const indexMax = 6
+const member = fc.integer({ min: 1, max: 9 }).map((number) => memberId(`n${number}`))
+const voterList = fc.uniqueArray(member, { maxLength: 7 })
+/** What each member has reached; of some nothing is known, and some are no voters. */
+const reached = fc.dictionary(member, fc.nat({ max: indexMax }))
+const answers = fc.dictionary(member, fc.boolean())
 
-function votersOf(count: number): MemberId[] {
-  return Array.from({ length: count }, (_, place) => memberId(`n${place}`))
+function votesOf(given: { [member: string]: boolean }): Map<MemberId, boolean> {
+  return new Map(Object.entries(given).map(([name, vote]) => [memberId(name), vote]))
 }
 
-test('two majorities of the same voters always share one', () => {
-  for (let count = 1; count <= 9; count += 1)
-    assert(2 * majorityOf(count) > count && 2 * (majorityOf(count) - 1) <= count)
+/** All groups of voters, the obvious way. */
+function groupsOf(voters: readonly MemberId[]): MemberId[][] {
+  return voters.reduce<MemberId[][]>(
+    (groups, voter) => [...groups, ...groups.map((group) => [...group, voter])],
+    [[]],
+  )
+}
+
+test('any two majorities of the same voters share one, and no smaller group is needed', () => {
+  fc.assert(
+    fc.property(fc.uniqueArray(member, { minLength: 1, maxLength: 5 }), (voters) => {
+      const majorities = groupsOf(voters).filter((group) =>
+        isMajority(voters, (voter) => group.includes(voter)),
+      )
+      for (const one of majorities)
+        for (const other of majorities) assert(one.some((voter) => other.includes(voter)))
+      assert.equal(Math.min(...majorities.map((group) => group.length)), majorityOf(voters.length))
+      // One voter fewer, and there would be two groups that don't meet.
+      assert(2 * (majorityOf(voters.length) - 1) <= voters.length)
+    }),
+    { numRuns: 200 },
+  )
 })
 
-test('committedIndex is the largest index that more than half of the voters hold', () => {
-  for (let seed = 0; seed < seeds; seed += 1) {
-    const random = randomFrom(seed)
-    const voters = votersOf(1 + Math.floor(random() * 7))
-    const held = new Map(voters.map((voter) => [voter, Math.floor(random() * 6)]))
-    let expected = 0
-    for (let index = 0; index <= 6; index += 1) {
-      if (voters.filter((voter) => (held.get(voter) ?? 0) >= index).length * 2 > voters.length)
-        expected = index
-    }
-    assert.equal(
-      committedIndex(voters, (voter) => held.get(voter) ?? 0),
-      expected,
-      `seed ${seed}`,
-    )
-  }
-  assert.equal(
-    committedIndex([], () => 7),
-    0,
+test('the index that a majority reached is the largest that more than half of the voters hold', () => {
+  fc.assert(
+    fc.property(voterList, reached, (voters, given) => {
+      const of = (voter: MemberId): number => given[voter] ?? 0
+      let expected = 0
+      for (let index = 1; index <= indexMax; index += 1)
+        if (voters.filter((voter) => of(voter) >= index).length * 2 > voters.length) expected = index
+      assert.equal(reachedByMajority(voters, of), expected)
+      assert.equal(committedIndex(voters, of), expected)
+    }),
+    runs,
   )
 })
 
 test('a vote is won or lost as soon as, and only when, no missing answer can change it', () => {
-  for (let seed = 0; seed < seeds; seed += 1) {
-    const random = randomFrom(seed)
-    const voters = votersOf(1 + Math.floor(random() * 6))
-    const votes = new Map<MemberId, boolean>([[memberId('stranger'), true]])
-    for (const voter of voters) if (random() < 0.6) votes.set(voter, random() < 0.5)
-    const canWin = (missing: boolean) => isMajority(voters, (voter) => votes.get(voter) ?? missing)
-    const expected = canWin(false) ? 'won' : canWin(true) ? 'pending' : 'lost'
-    assert.equal(voteResult(voters, votes), expected, `seed ${seed}`)
-  }
+  fc.assert(
+    fc.property(fc.uniqueArray(member, { minLength: 1, maxLength: 7 }), answers, (voters, given) => {
+      const votes = votesOf(given)
+      const granted = (missing: boolean): number =>
+        voters.filter((voter) => votes.get(voter) ?? missing).length
+      const wins = (count: number): boolean => count * 2 > voters.length
+      const expected = wins(granted(false)) ? 'won' : wins(granted(true)) ? 'pending' : 'lost'
+      assert.equal(voteResult(voters, votes), expected)
+    }),
+    runs,
+  )
+})
+
+test('without voters nobody agrees to anything', () => {
+  assert.equal(
+    committedIndex([], () => 7),
+    0,
+  )
+  assert.notEqual(voteResult([], new Map([[memberId('n1'), true]])), 'won')
+  assert.equal(
+    isMajority([], () => true),
+    false,
+  )
 })

@@ -37,7 +37,7 @@ export type ClusterOptions = {
   eligible: number
   idleAfterMs: number
   trace: boolean
-  endsAtViolation: boolean
+  endsAtViolation?: boolean
 }
 
 export class Cluster {
@@ -73,7 +73,7 @@ export class Cluster {
   violation(text: string): void {
     this.note(`VIOLATION ${text}`)
     if (this.violations.length < 20) this.violations.push(`at ${(this.nowMs / 1_000).toFixed(3)} s: ${text}`)
-    if (this.options.endsAtViolation) this.scheduler.fail(new Error('a promise was broken'))
+    if (this.options.endsAtViolation === true) this.scheduler.fail(new Error('a promise was broken'))
   }
 
   host(name: NodeName): Host {

@@ -56,6 +56,8 @@ export class OrderBook {
     }
     this.all.push(order)
     await this.#ask(order, model)
+    // At once and at any node, where it may not have been applied yet: what was answered must be found.
+    if (order.decided && this.#options.random.chance(0.5)) await this.#read(order, model)
     return order
   }
 

@@ -113,7 +113,9 @@ describe.each(worlds)('ShopStore tables in %s', (_kind, makeWorld) => {
     expect(shop.read.soldTo(user, tag('t9'))).toBeNull()
     expect([shop.read.orderTags(orderId(1)), shop.read.orderTags(orderId(9))]).toEqual([[tag('t1')], []])
     // An entry is sold once, whatever applying believes.
-    expect(() => shop.transaction((tables) => tables.insertSold(otherUser, tag('t1'), orderId(2)))).toThrow()
+    expect(() => shop.transaction((tables) => tables.insertSold(otherUser, tag('t1'), orderId(2)))).toThrow(
+      /UNIQUE/,
+    )
     expect(shop.read.soldTo(user, tag('t1'))).toBe(orderId(1))
     const first = shop.orders({ limit: 2 })
     expect(first.items.map((one) => one.id)).toEqual([orderId(5), orderId(4)])

@@ -114,6 +114,21 @@ export const orderDocument = z
   })
   .openapi('Order')
 
+const staleField = z.literal(true).optional().openapi({
+  description:
+    'No majority of the voters could be reached: the newest that is known, and something newer may be',
+})
+/** An order as it is read. */
+export const orderFoundDocument = orderDocument.extend({ stale: staleField }).openapi('OrderFound')
+export const orderList = listOf(orderDocument, { stale: staleField })
+/** On answers whose body says `stale`. */
+export const staleHeader = z.object({
+  'Souk-Stale': z
+    .literal('true')
+    .optional()
+    .openapi({ description: 'Only there when the body is marked as `stale`' }),
+})
+
 export const memberDocument = z
   .object({
     node: z.string(),

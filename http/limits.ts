@@ -15,6 +15,8 @@ export const listLimitMax = 200
 export const listLimitDefault = 24
 /** Idempotency-Key, in characters (API.md wants keys that fit a header and a log line). */
 export const idempotencyKeyLengthMax = 200
+/** Orders fetched at a time for an export: as many as a list may have, so that a page is one read of a voter. */
+export const orderExportPageMax = listLimitMax
 /** Cursors are made by us: a sort key and a handle at their longest. */
 export const cursorLengthMax = 2_000
 /** A search of more text than this is no search. */

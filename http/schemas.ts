@@ -55,12 +55,29 @@ export const productsQuery = pageQuery.extend({
 })
 export const adminProductsQuery = productsQuery.extend({ status: productStatusSchema.optional() })
 export const ordersQuery = pageQuery.extend({ status: orderStatusSchema.optional() })
-export const adminOrdersQuery = ordersQuery.extend({
+/** A day (its beginning in UTC) or a moment; kept as the instants of the log are written. */
+const momentSchema = z
+  .union([z.iso.date(), z.iso.datetime({ offset: true })])
+  .transform((text) => new Date(text).toISOString())
+  .openapi({ type: 'string', description: 'RFC 3339: a day (UTC) or a moment with its offset' })
+/** Filters of orders; all that are given must hold. */
+export const orderFilterQuery = z.object({
+  status: orderStatusSchema.optional(),
   user: z.string().optional(),
-  local: flagSchema.optional(),
+  number: z.string().min(1).max(40).optional().openapi({ description: 'The readable number, exactly' }),
+  q: z.string().min(1).max(queryTextLengthMax).optional().openapi({
+    description:
+      'Part of number, title, SKU, contact or note. A page looks at 5,000 orders, so it may hold fewer than `limit` and still have a `next`',
+  }),
+  from: momentSchema.optional(),
+  to: momentSchema.optional(),
 })
+export const adminOrdersQuery = pageQuery
+  .extend(orderFilterQuery.shape)
+  .extend({ local: flagSchema.optional() })
 export const localQuery = z.object({ local: flagSchema.optional() })
 export const importQuery = z.object({ dryRun: flagSchema.optional() })
+export const orderExportQuery = orderFilterQuery.extend({ format: z.enum(['csv', 'jsonl']).default('csv') })
 export const exportQuery = z.object({ format: z.enum(['csv', 'jsonl']).default('csv') })
 
 // ---------------------------------------------------------------- bodies

@@ -49,6 +49,8 @@ export type Endpoint = {
   readonly body?: { readonly media: Media; readonly required: boolean }
   /** Schema or media of each success; a string alone is a description of an answer without a body. */
   readonly answers: { readonly [status: number]: z.ZodType | Media | string }
+  /** Headers of the successes beyond those that every answer has. */
+  readonly headersOut?: z.ZodObject
   readonly problems?: readonly FaultCode[]
 }
 
@@ -173,11 +175,13 @@ function isSchema(answer: z.ZodType | Media): answer is z.ZodType {
 
 function successes(endpoint: Endpoint): RouteConfig['responses'] {
   const responses: RouteConfig['responses'] = {}
+  const headers =
+    endpoint.headersOut === undefined ? answerHeaders : answerHeaders.extend(endpoint.headersOut.shape)
   for (const [status, answer] of Object.entries(endpoint.answers)) {
-    if (typeof answer === 'string') responses[status] = { description: answer, headers: answerHeaders }
+    if (typeof answer === 'string') responses[status] = { description: answer, headers }
     else {
       const media = isSchema(answer) ? { 'application/json': answer } : answer
-      responses[status] = { description: endpoint.summary, headers: answerHeaders, content: contentOf(media) }
+      responses[status] = { description: endpoint.summary, headers, content: contentOf(media) }
     }
   }
   return responses

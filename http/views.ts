@@ -1,7 +1,7 @@
 /** From the replica's records to the documents of API.md: money gets its currency, internals stay inside. */
 import { z } from 'zod'
 import type { Money, OrderRecord } from '../node/commands.ts'
-import type { Assignment, CartView, UserInfo } from '../node/replica-api.ts'
+import type { Assignment, CartView, OrderFound, OrderPage, UserInfo } from '../node/replica-api.ts'
 
 function money(amount: number, currency: string): Money {
   return { amount, currency }
@@ -29,6 +29,20 @@ export function cartDocumentOf(cart: CartView): object {
     home,
     catalogVersion,
   }
+}
+
+/** What an answer carries that no majority of the voters could confirm: something newer may have been decided. */
+export function staleHeaders({ stale }: { readonly stale: boolean }): { [name: string]: string } {
+  return stale ? { 'Souk-Stale': 'true' } : {}
+}
+
+/** An order as it was read; marked when it may be out of date. */
+export function orderFoundDocumentOf({ order, stale }: OrderFound): object {
+  return { ...orderDocumentOf(order), ...(stale ? { stale } : {}) }
+}
+
+export function orderPageDocumentOf({ items, next, stale }: OrderPage): object {
+  return { items: items.map(orderDocumentOf), next, ...(stale ? { stale } : {}) }
 }
 
 export function orderDocumentOf(order: OrderRecord): object {

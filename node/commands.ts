@@ -28,6 +28,14 @@ export function idSchema<T>(parse: (raw: unknown) => T) {
   })
 }
 
+/** What a schema parsed may hold `undefined`; our own types know only absence. */
+export function withoutAbsent<T extends object>(
+  parsed: T,
+): { [Name in keyof T]: Exclude<T[Name], undefined> } {
+  const present = Object.entries(parsed).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(present) as { [Name in keyof T]: Exclude<T[Name], undefined> }
+}
+
 export const skuSchema = idSchema<Sku>(parseSku)
 export const handleSchema = idSchema<Handle>(parseHandle)
 export const memberIdSchema = idSchema<MemberId>(parseMemberId)

@@ -262,7 +262,20 @@ export interface Tables {
   putResult(id: CommandId, index: LogIndex, result: CommandResult): void
 }
 
-export type OrderPageQuery = { user?: UserId; status?: OrderStatus; limit: number; cursor?: string }
+/** All that are given must hold. */
+export type OrderFilter = {
+  user?: UserId
+  status?: OrderStatus
+  /** The readable number, exactly. */
+  number?: string
+  /** Part of the number, a title or SKU, the contact or the note; upper and lower case are the same. */
+  q?: string
+  /** When the shopper ordered (`createdAt`), RFC 3339 UTC with milliseconds: from this moment on, before that one. */
+  from?: string
+  to?: string
+}
+/** Newest decision first; with `from` or `to`, newest `createdAt` first. A page with `q` may be short of its limit. */
+export type OrderPageQuery = OrderFilter & { limit: number; cursor?: string }
 
 /** A consistent copy, readable in chunks until it is closed. */
 export interface SnapshotSource {

@@ -2,16 +2,9 @@
  * The replica's public type: all that `http/` may know of a node. Types only. Every method that can
  * fail rejects (or throws) a Fault; anything else is a bug.
  */
-import type {
-  CatalogChangeResult,
-  Contact,
-  OrderRecord,
-  OrderStatus,
-  Product,
-  ProductChange,
-} from './commands.ts'
+import type { CatalogChangeResult, Contact, OrderRecord, Product, ProductChange } from './commands.ts'
 import type { CommandId, Handle, NodeName, OrderId, Sku, UserId } from './ids.ts'
-import type { Logger, ProductPage, ProductQuery } from './ports.ts'
+import type { Logger, OrderFilter, OrderPageQuery, ProductPage, ProductQuery } from './ports.ts'
 
 export type NodeAddress = { readonly node: NodeName; readonly url: string }
 
@@ -76,6 +69,13 @@ export type OrderRequest = {
  * problem with `changes`, `cart` or `order` (API.md). `pending`: no decision within --order-wait.
  */
 export type OrderAnswer = { order: OrderRecord; cart?: CartView }
+
+/**
+ * `stale`: no majority of the voters could confirm it. It is the newest that is known within reach, and something newer
+ * may have been decided.
+ */
+export type OrderFound = { order: OrderRecord; stale: boolean }
+export type OrderPage = { items: OrderRecord[]; next: string | null; stale: boolean }
 
 export type MemberView = {
   node: NodeName
@@ -205,16 +205,11 @@ export interface Orders {
   /** At the home. Fault `key-reused` for another body under the same key; `no-home`/`no-primary` as API.md says. */
   place(user: UserId, request: OrderRequest): Promise<OrderAnswer>
   /** Fault `not-found`. With `user` an order that waits for its decision is found too, at that user's home. */
-  get(id: OrderId, user?: UserId): Promise<OrderRecord>
-  list(query: { user?: UserId; status?: OrderStatus; limit: number; cursor?: string }): Promise<{
-    items: OrderRecord[]
-    next: string | null
-  }>
+  get(id: OrderId, user?: UserId): Promise<OrderFound>
+  /** Orders without a decision come first, when a user is named and nothing else but a status is asked for. */
+  list(query: OrderPageQuery): Promise<OrderPage>
   /** The rows of this node, whatever its role (empty at a member that is not a voter). */
-  listLocal(query: { user?: UserId; status?: OrderStatus; limit: number; cursor?: string }): {
-    items: OrderRecord[]
-    next: string | null
-  }
+  listLocal(query: OrderPageQuery): { items: OrderRecord[]; next: string | null }
   /** By its user; also while pending. Fault `not-found` when it is not theirs, `conflict` when shipped. */
   cancel(user: UserId, id: OrderId): Promise<OrderRecord>
   setStatus(id: OrderId, status: 'shipped' | 'cancelled'): Promise<OrderRecord>
@@ -249,4 +244,4 @@ export interface Replica {
   onClusterEvent(listener: (event: ClusterEvent) => void): Unsubscribe
 }
 
-export type { Logger, OrderRecord, Product, ProductPage, ProductQuery }
+export type { Logger, OrderFilter, OrderPageQuery, OrderRecord, Product, ProductPage, ProductQuery }

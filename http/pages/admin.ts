@@ -1,27 +1,25 @@
-/** The back office: products with import and export, orders. The token is entered once and kept in a cookie for /admin. */
+/** The back office: products with import and export. The token is entered once and kept in a cookie for /admin. */
 import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
 import { getCookie } from 'hono/cookie'
 import { html, raw } from 'hono/html'
 import { z } from 'zod'
-import type { OrderRecord, Product } from '../../node/commands.ts'
-import { orderStatusSchema, productStatusSchema } from '../../node/commands.ts'
-import { Fault, isFault } from '../../node/faults.ts'
-import { parseOrderId } from '../../node/ids.ts'
+import type { Product } from '../../node/commands.ts'
+import { productStatusSchema } from '../../node/commands.ts'
+import { Fault } from '../../node/faults.ts'
 import { adminCookie } from '../auth.ts'
 import type { ImportAnswer, ImportType } from '../import.ts'
 import { importProducts } from '../import.ts'
-import { check, checkQuery, contentType, pathId, readBytes } from '../input.ts'
+import { check, checkQuery, contentType, readBytes } from '../input.ts'
 import { importSizeBytesMax } from '../limits.ts'
 import type { ImportGate } from '../routes/admin-import.ts'
 import { exportAnswer } from '../routes/admin-import.ts'
 import { productQueryOf } from '../routes/catalog.ts'
-import { adminProductsQuery, exportQuery, ordersQuery } from '../schemas.ts'
+import { adminProductsQuery, exportQuery } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
-import { moneyText, queryText, timeText } from './format.ts'
+import { moneyText, queryText } from './format.ts'
 import type { Html } from './layout.ts'
 import { page, pageRoute } from './layout.ts'
-import { linesTable, statusBadge } from './orders.ts'
 import { readForm, seeOther } from './visitors.ts'
 
 type AdminHandler = (context: Context) => Promise<Response | string>
@@ -32,7 +30,7 @@ function isAdministrator(shop: Shop, context: Context): boolean {
 }
 
 /** Only for who has entered the token; forms only from our own pages. */
-function guarded(shop: Shop, handler: AdminHandler): AdminHandler {
+export function guarded(shop: Shop, handler: AdminHandler): AdminHandler {
   return async (context) => {
     shop.gate.requireSameOrigin(context)
     if (!isAdministrator(shop, context)) return seeOther(shop, '/admin/log-on')
@@ -40,7 +38,7 @@ function guarded(shop: Shop, handler: AdminHandler): AdminHandler {
   }
 }
 
-function frame(body: Html): Html {
+export function frame(body: Html): Html {
   return html`<nav class="tabs">
       <a href="/admin">Products</a> <a href="/admin/orders">Orders</a> <a href="/cluster">Cluster</a>
       <form method="post" action="/admin/log-off"><button class="link">Leave</button></form>
@@ -87,7 +85,8 @@ function filters(query: { q?: string | undefined; status?: string | undefined })
   </form>`
 }
 
-function filled(context: Context): { [name: string]: string } {
+/** What was filled in: an empty field of a form asks for nothing. */
+export function filled(context: Context): { [name: string]: string } {
   return Object.fromEntries(Object.entries(context.req.query()).filter(([, value]) => value !== ''))
 }
 
@@ -226,46 +225,6 @@ function importResult(answer: ImportAnswer, dryRun: boolean): Html {
     <p><a href="/admin">Back to the products</a></p>`
 }
 
-function orderCard(order: OrderRecord): Html {
-  const button = (status: string, label: string): Html =>
-    html`<form method="post" action="/admin/orders/${order.id}">
-      <input type="hidden" name="status" value="${status}" /><button class="secondary">${label}</button>
-    </form>`
-  return html`<details class="order">
-    <summary>
-      <strong>${order.number ?? '–'}</strong> ${statusBadge(order)} ${moneyText(order.total, order.currency)}
-      <small>${timeText(order.createdAt)}</small>
-    </summary>
-    ${linesTable(order)}
-    <p>${[order.contact?.name, order.contact?.email, order.contact?.address].filter(Boolean).join(' · ')}</p>
-    <p>${order.note ?? ''}</p>
-    <p><small>${order.id} of ${order.user}</small></p>
-    ${
-      order.status === 'placed'
-        ? html`<div class="toolbar">${button('shipped', 'Ship')} ${button('cancelled', 'Cancel')}</div>`
-        : ''
-    }
-  </details>`
-}
-
-async function ordersPage(shop: Shop, context: Context): Promise<string> {
-  const { limit, cursor, status } = checkQuery(filled(context), ordersQuery)
-  const query = {
-    limit,
-    ...(cursor === undefined ? {} : { cursor }),
-    ...(status === undefined ? {} : { status }),
-  }
-  const { items, next } = await shop.replica.orders.list(query)
-  const body = html`<h1>Orders</h1>
-    <p class="tabs">
-      <a href="/admin/orders">all</a>
-      ${orderStatusSchema.options.map((one) => html`<a href="/admin/orders?status=${one}">${one}</a> `)}
-    </p>
-    ${items.length === 0 ? html`<p>None.</p>` : items.map(orderCard)}
-    ${next === null ? '' : html`<a role="button" href="/admin/orders${queryText({ status, cursor: next })}">More</a>`}`
-  return await page(shop, { title: 'Orders', body: frame(body) })
-}
-
 function entryPages(shop: Shop): void {
   pageRoute(shop, 'get', '/admin/log-on', async () => await logOnPage(shop, null))
   pageRoute(shop, 'post', '/admin/log-on', async (context) => {
@@ -285,8 +244,6 @@ function entryPages(shop: Shop): void {
   })
 }
 
-const statusForm = z.object({ status: z.enum(['shipped', 'cancelled']) })
-
 export function adminPages(shop: Shop, imports: ImportGate): void {
   entryPages(shop)
   pageRoute(
@@ -294,12 +251,6 @@ export function adminPages(shop: Shop, imports: ImportGate): void {
     'get',
     '/admin',
     guarded(shop, async (context) => await productsPage(shop, context)),
-  )
-  pageRoute(
-    shop,
-    'get',
-    '/admin/orders',
-    guarded(shop, async (context) => await ordersPage(shop, context)),
   )
   pageRoute(
     shop,
@@ -314,22 +265,6 @@ export function adminPages(shop: Shop, imports: ImportGate): void {
     guarded(shop, async (context) => {
       const { format } = checkQuery(context.req.query(), exportQuery)
       return await Promise.resolve(exportAnswer(shop, context, format))
-    }),
-  )
-  pageRoute(
-    shop,
-    'post',
-    '/admin/orders/:id',
-    guarded(shop, async (context) => {
-      const id = pathId(context, 'id', parseOrderId, 'order')
-      const { status } = check(statusForm, await readForm(context), 'form')
-      try {
-        await shop.replica.orders.setStatus(id, status)
-      } catch (error) {
-        // Somebody else was faster: the list shows what the order is now.
-        if (!isFault(error) || error.code !== 'conflict') throw error
-      }
-      return seeOther(shop, '/admin/orders')
     }),
   )
 }

@@ -1,12 +1,13 @@
 /** Small things that several pages show. */
 import { html } from 'hono/html'
 import sanitizeHtml from 'sanitize-html'
-import { currencyDigits } from '../csv/price.ts'
+import { currencyDigits, formatPrice } from '../csv/price.ts'
 import type { Html } from './layout.ts'
 
 export function moneyText(amount: number, currency: string): string {
   const format = new Intl.NumberFormat('en', { style: 'currency', currency })
-  return format.format(amount / 10 ** currencyDigits(currency))
+  // As a text: a division would round great amounts.
+  return format.format(formatPrice(amount, currencyDigits(currency)) as Intl.StringNumericLiteral)
 }
 
 /** An absolute URL as it is; anything else gets a drawing made from the product's name (API.md, "CSV"). */

@@ -3,10 +3,12 @@ import type { Context } from 'hono'
 import { html, raw } from 'hono/html'
 import type { OrderRecord } from '../../node/commands.ts'
 import { parseOrderId } from '../../node/ids.ts'
+import type { OrderFound } from '../../node/replica-api.ts'
 import { checkQuery, pathId } from '../input.ts'
 import { orderOf } from '../routes/orders.ts'
 import { ordersQuery } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
+import { staleHeaders } from '../views.ts'
 import { moneyText, queryText, timeText } from './format.ts'
 import type { Html } from './layout.ts'
 import { page, pageRoute } from './layout.ts'
@@ -53,6 +55,21 @@ export function linesTable(order: OrderRecord): Html {
   </table>`
 }
 
+/** Said wherever the books could not be asked. */
+export function staleNotice({ stale }: { readonly stale: boolean }): Html {
+  if (!stale) return html``
+  return html`<p class="notice" role="status">
+    The servers that keep the books can’t agree just now. This is what is known here; something newer may have
+    been decided.
+  </p>`
+}
+
+export function historyList(order: OrderRecord): Html {
+  return html`<ul class="history">
+    ${order.history.map(({ status, at }) => html`<li>${statusWords[status]} <small>${timeText(at)}</small></li>`)}
+  </ul>`
+}
+
 function contactHtml({ contact, note }: OrderRecord): Html {
   const lines = [contact?.name, contact?.email, contact?.address].filter((line) => line !== undefined)
   return html`${lines.length === 0 ? '' : html`<p>For: ${lines.join(' · ')}</p>`}
@@ -60,7 +77,7 @@ function contactHtml({ contact, note }: OrderRecord): Html {
 }
 
 /** Asks again by itself while the order is undecided. */
-function orderHtml(order: OrderRecord): Html {
+function orderHtml({ order, stale }: OrderFound): Html {
   // Without these a click anywhere in a decided order would fetch it again.
   const again = order.status === 'pending' ? raw(`hx-get="/orders/${order.id}" hx-trigger="every 2s"`) : ''
   const cancellable = order.status === 'pending' || order.status === 'placed'
@@ -71,6 +88,7 @@ function orderHtml(order: OrderRecord): Html {
     hx-select="#order"
     hx-swap="outerHTML"
   >
+    ${staleNotice({ stale })}
     <h1>${order.number === null ? 'Your order' : `Order ${order.number}`} ${statusBadge(order)}</h1>
     ${
       order.reason === undefined
@@ -79,10 +97,7 @@ function orderHtml(order: OrderRecord): Html {
             It was refused because ${reasonWords[order.reason]}. The items are back in your cart.
           </p>`
     }
-    ${linesTable(order)} ${contactHtml(order)}
-    <ul class="history">
-      ${order.history.map(({ status, at }) => html`<li>${statusWords[status]} <small>${timeText(at)}</small></li>`)}
-    </ul>
+    ${linesTable(order)} ${contactHtml(order)} ${historyList(order)}
     ${
       cancellable
         ? html`<form method="post" action="/orders/${order.id}/cancel">
@@ -94,12 +109,13 @@ function orderHtml(order: OrderRecord): Html {
   </section>`
 }
 
-async function listPage(shop: Shop, context: Context): Promise<Response | string> {
+async function listPage(shop: Shop, context: Context): Promise<Response> {
   const shopper = shopperOf(shop, context)
   if (shopper === null) return seeOther(shop, `/log-on${queryText({ next: '/orders' })}`)
   const { limit, cursor } = checkQuery(context.req.query(), ordersQuery)
   const query = { user: shopper.claims.user, limit, ...(cursor === undefined ? {} : { cursor }) }
-  const { items, next } = await shop.replica.orders.list(query)
+  const found = await shop.replica.orders.list(query)
+  const { items, next } = found
   const rows = items.map(
     (order) =>
       html`<tr>
@@ -110,6 +126,7 @@ async function listPage(shop: Shop, context: Context): Promise<Response | string
       </tr>`,
   )
   const body = html`<h1>Your orders</h1>
+    ${staleNotice(found)}
     ${
       items.length === 0
         ? html`<p>No orders yet. <a href="/">Look around the bazaar</a>.</p>`
@@ -120,7 +137,8 @@ async function listPage(shop: Shop, context: Context): Promise<Response | string
           </table>`
     }
     ${next === null ? '' : html`<a role="button" href="/orders${queryText({ cursor: next })}">More</a>`}`
-  return await page(shop, { ...(await frameOf(shop, context)), title: 'Orders', body })
+  const text = await page(shop, { ...(await frameOf(shop, context)), title: 'Orders', body })
+  return shop.answers.html(text, 200, staleHeaders(found))
 }
 
 export function orderPages(shop: Shop): void {
@@ -129,9 +147,14 @@ export function orderPages(shop: Shop): void {
     const id = pathId(context, 'id', parseOrderId, 'order')
     const shopper = shopperOf(shop, context)
     if (shopper === null) return seeOther(shop, `/log-on${queryText({ next: `/orders/${id}` })}`)
-    const order = await orderOf(shop, shopper.claims.user, id)
+    const found = await orderOf(shop, shopper.claims.user, id)
     const frame = await frameOf(shop, context)
-    return await page(shop, { ...frame, title: `Order ${order.number ?? ''}`, body: orderHtml(order) })
+    const title = `Order ${found.order.number ?? ''}`
+    return shop.answers.html(
+      await page(shop, { ...frame, title, body: orderHtml(found) }),
+      200,
+      staleHeaders(found),
+    )
   })
   pageRoute(shop, 'post', '/orders/:id/cancel', async (context) => {
     shop.gate.requireSameOrigin(context)

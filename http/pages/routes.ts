@@ -2,6 +2,7 @@
 import type { ImportGate } from '../routes/admin-import.ts'
 import type { Shop } from '../shop.ts'
 import { accountPages } from './account.ts'
+import { adminOrderPages } from './admin-orders.ts'
 import { adminPages } from './admin.ts'
 import { assetRoutes } from './assets.ts'
 import { browsePages } from './browse.ts'
@@ -17,6 +18,7 @@ export function pages(shop: Shop, imports: ImportGate): void {
   accountPages(shop)
   ownAccountPages(shop)
   adminPages(shop, imports)
+  adminOrderPages(shop)
   clusterPages(shop)
   assetRoutes(shop)
 }

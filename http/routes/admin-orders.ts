@@ -1,20 +1,36 @@
 /** Administration of orders, and carts as the operator may look at them. */
 import { z } from '@hono/zod-openapi'
+import { userIdSchema, withoutAbsent } from '../../node/commands.ts'
 import { Fault } from '../../node/faults.ts'
-import type { UserId } from '../../node/ids.ts'
 import { parseOrderId, parseUserId } from '../../node/ids.ts'
+import type { OrderFilter } from '../../node/replica-api.ts'
 import { check, pathId, readJson, readQuery } from '../input.ts'
-import { cartDocument, listOf, orderDocument } from '../documents.ts'
-import { adminOrdersQuery, localQuery, orderStatusBody } from '../schemas.ts'
+import { cartDocument, orderDocument, orderFoundDocument, orderList, staleHeader } from '../documents.ts'
+import { exportOrders } from '../order-export.ts'
+import {
+  adminOrdersQuery,
+  localQuery,
+  orderExportQuery,
+  orderFilterQuery,
+  orderStatusBody,
+} from '../schemas.ts'
 import type { Shop } from '../shop.ts'
 import { define } from '../shop.ts'
-import { cartDocumentOf, orderDocumentOf } from '../views.ts'
-import { userIdSchema } from '../../node/commands.ts'
+import {
+  cartDocumentOf,
+  orderDocumentOf,
+  orderFoundDocumentOf,
+  orderPageDocumentOf,
+  staleHeaders,
+} from '../views.ts'
 
 const idParams = z.object({ id: z.string() })
 
-function userOf(raw: string | undefined): { user?: UserId } {
-  return raw === undefined ? {} : { user: check(userIdSchema, raw, 'query: user') }
+/** The filters as the replica takes them. */
+export function orderFilterOf(query: z.output<typeof orderFilterQuery>): OrderFilter {
+  const { user, status, number, q, from, to } = query
+  const checked = user === undefined ? undefined : check(userIdSchema, user, 'query: user')
+  return withoutAbsent({ user: checked, status, number, q, from, to })
 }
 
 function listRoute(shop: Shop): void {
@@ -27,21 +43,40 @@ function listRoute(shop: Shop): void {
       tag: 'administration',
       auth: 'administrator',
       query: adminOrdersQuery,
-      answers: { 200: listOf(orderDocument) },
+      answers: { 200: orderList },
+      headersOut: staleHeader,
       problems: ['no-primary'],
     },
     async (context) => {
       shop.gate.admin(context)
-      const { limit, cursor, status, user, local } = readQuery(context, adminOrdersQuery)
-      const query = {
-        limit,
-        ...userOf(user),
-        ...(cursor === undefined ? {} : { cursor }),
-        ...(status === undefined ? {} : { status }),
-      }
+      const { limit, cursor, local, ...filters } = readQuery(context, adminOrdersQuery)
+      const query = { ...orderFilterOf(filters), ...withoutAbsent({ limit, cursor }) }
       const { orders } = shop.replica
-      const { items, next } = local === true ? orders.listLocal(query) : await orders.list(query)
-      return shop.answers.json({ items: items.map(orderDocumentOf), next })
+      // Who asks for this node's rows knows what they are.
+      const page = local === true ? { ...orders.listLocal(query), stale: false } : await orders.list(query)
+      return shop.answers.json(orderPageDocumentOf(page), 200, staleHeaders(page))
+    },
+  )
+}
+
+function exportRoute(shop: Shop): void {
+  define(
+    shop,
+    {
+      method: 'get',
+      path: '/api/admin/orders/export',
+      summary: 'Orders as CSV (a row for each line) or JSON Lines, streamed, newest first',
+      tag: 'administration',
+      auth: 'administrator',
+      query: orderExportQuery,
+      answers: { 200: { 'text/csv': z.string(), 'application/jsonl': z.string() } },
+      headersOut: staleHeader,
+      problems: ['no-primary'],
+    },
+    async (context) => {
+      shop.gate.admin(context)
+      const { format, ...filters } = readQuery(context, orderExportQuery)
+      return await exportOrders(shop, context, format, orderFilterOf(filters))
     },
   )
 }
@@ -56,13 +91,15 @@ function changeRoutes(shop: Shop): void {
       tag: 'administration',
       auth: 'administrator',
       params: idParams,
-      answers: { 200: orderDocument },
+      answers: { 200: orderFoundDocument },
+      headersOut: staleHeader,
       problems: ['not-found', 'no-primary'],
     },
     async (context) => {
       shop.gate.admin(context)
       const id = pathId(context, 'id', parseOrderId, 'order')
-      return shop.answers.json(orderDocumentOf(await shop.replica.orders.get(id)))
+      const found = await shop.replica.orders.get(id)
+      return shop.answers.json(orderFoundDocumentOf(found), 200, staleHeaders(found))
     },
   )
   define(
@@ -83,7 +120,8 @@ function changeRoutes(shop: Shop): void {
       const id = pathId(context, 'id', parseOrderId, 'order')
       const { status } = await readJson(context, orderStatusBody)
       if (status !== 'shipped' && status !== 'cancelled') {
-        const { status: before } = await shop.replica.orders.get(id)
+        const { order } = await shop.replica.orders.get(id)
+        const { status: before } = order
         throw new Fault('conflict', `an order that is ${before} can't become ${status}`, { status: before })
       }
       return shop.answers.json(orderDocumentOf(await shop.replica.orders.setStatus(id, status)))
@@ -119,6 +157,8 @@ function cartRoute(shop: Shop): void {
 
 export function adminOrderRoutes(shop: Shop): void {
   listRoute(shop)
+  // Before the route of one order, whose ids never look like it.
+  exportRoute(shop)
   changeRoutes(shop)
   cartRoute(shop)
 }

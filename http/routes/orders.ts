@@ -4,14 +4,21 @@ import type { OrderRecord } from '../../node/commands.ts'
 import { Fault } from '../../node/faults.ts'
 import { parseOrderId } from '../../node/ids.ts'
 import type { UserId } from '../../node/ids.ts'
-import type { OrderAnswer } from '../../node/replica-api.ts'
-import { listOf, orderDocument } from '../documents.ts'
+import type { OrderAnswer, OrderFound } from '../../node/replica-api.ts'
+import { orderDocument, orderFoundDocument, orderList, staleHeader } from '../documents.ts'
 import { atHome } from '../home.ts'
 import { idempotencyKey, invalidRequest, pathId, readJson, readOptionalJson, readQuery } from '../input.ts'
 import { orderBody, ordersQuery } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
 import { define } from '../shop.ts'
-import { cartDocumentOf, changesOf, orderDocumentOf } from '../views.ts'
+import {
+  cartDocumentOf,
+  changesOf,
+  orderDocumentOf,
+  orderFoundDocumentOf,
+  orderPageDocumentOf,
+  staleHeaders,
+} from '../views.ts'
 
 export type NewOrder = z.output<typeof orderBody>
 const idParams = z.object({ id: z.string() })
@@ -54,10 +61,10 @@ export async function acceptedOrder(shop: Shop, user: UserId, answer: OrderAnswe
 }
 
 /** Fault `not-found` when the order is not this user's: who guesses ids learns nothing. */
-export async function orderOf(shop: Shop, user: UserId | null, id: OrderRecord['id']): Promise<OrderRecord> {
-  const order = await shop.replica.orders.get(id, user ?? undefined)
-  if (user !== null && order.user !== user) throw new Fault('not-found', 'there is no such order')
-  return order
+export async function orderOf(shop: Shop, user: UserId | null, id: OrderRecord['id']): Promise<OrderFound> {
+  const found = await shop.replica.orders.get(id, user ?? undefined)
+  if (user !== null && found.order.user !== user) throw new Fault('not-found', 'there is no such order')
+  return found
 }
 
 function placeRoute(shop: Shop): void {
@@ -127,7 +134,8 @@ function readRoutes(shop: Shop): void {
       tag: 'orders',
       auth: 'shopper',
       query: ordersQuery,
-      answers: { 200: listOf(orderDocument) },
+      answers: { 200: orderList },
+      headersOut: staleHeader,
       problems: ['no-primary', 'no-home'],
     },
     async (context) => {
@@ -139,8 +147,8 @@ function readRoutes(shop: Shop): void {
         ...(cursor === undefined ? {} : { cursor }),
         ...(status === undefined ? {} : { status }),
       }
-      const { items, next } = await shop.replica.orders.list(query)
-      return shop.answers.json({ items: items.map(orderDocumentOf), next })
+      const page = await shop.replica.orders.list(query)
+      return shop.answers.json(orderPageDocumentOf(page), 200, staleHeaders(page))
     },
   )
   define(
@@ -152,14 +160,16 @@ function readRoutes(shop: Shop): void {
       tag: 'orders',
       auth: 'either',
       params: idParams,
-      answers: { 200: orderDocument },
+      answers: { 200: orderFoundDocument },
+      headersOut: staleHeader,
       problems: ['not-found', 'no-primary', 'no-home'],
     },
     async (context) => {
       const given = shop.gate.credentials(context)
       const user = given.kind === 'admin' ? null : shop.gate.shopper(context).claims.user
       const id = pathId(context, 'id', parseOrderId, 'order')
-      return shop.answers.json(orderDocumentOf(await orderOf(shop, user, id)))
+      const found = await orderOf(shop, user, id)
+      return shop.answers.json(orderFoundDocumentOf(found), 200, staleHeaders(found))
     },
   )
 }

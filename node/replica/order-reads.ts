@@ -1,7 +1,7 @@
 /**
  * Reading orders (DESIGN.md section 7): decided ones at a voter, undecided ones at the user's home. Promises: what the
- * log decided outranks what a home believes; without a majority of the voters the newest known copy is read; every wait
- * has a bound.
+ * log decided outranks what a home believes; without a majority of the voters the newest known copy is read, and
+ * marked as stale; every wait has a bound.
  */
 import { z } from 'zod'
 import { orderRecordSchema } from '../commands.ts'
@@ -9,7 +9,8 @@ import type { OrderRecord } from '../commands.ts'
 import { Fault, isFault } from '../faults.ts'
 import type { MemberId, OrderId, UserId } from '../ids.ts'
 import type { PeerRequestOf, PeerResponseOf, VoterQuery } from '../messages.ts'
-import type { Orders } from '../replica-api.ts'
+import type { OrderPageQuery } from '../ports.ts'
+import type { OrderFound, OrderPage } from '../replica-api.ts'
 import type { Context, HomesView } from './context.ts'
 import { pendingOrder } from './order-intents.ts'
 import type { CheckedIntent } from './order-intents.ts'
@@ -21,9 +22,6 @@ const knownTimeoutMs = 1_000
 const pendingTimeoutMs = 700
 /** Undecided orders of one user that a list shows; more wait only when somebody tries to fill the outbox. */
 const pendingOrdersMax = 100
-
-type OrderQuery = Parameters<Orders['list']>[0]
-export type OrderPage = { items: OrderRecord[]; next: string | null }
 
 const orderPageSchema = z.object({ items: z.array(orderRecordSchema), next: z.string().nullable() })
 
@@ -51,54 +49,53 @@ export class OrderReads {
   }
 
   /** The order, undecided ones too when the user is named; null when nobody knows it. */
-  async find(id: OrderId, user?: UserId): Promise<OrderRecord | null> {
+  async find(id: OrderId, user?: UserId): Promise<OrderFound | null> {
     const query = { kind: 'order', order: id } as const
     const decided = await this.#settled(this.#read(query, () => this.#context.stores.shop.read.order(id)))
-    if ('value' in decided && decided.value !== null) return parseOrder(decided.value)
+    if ('value' in decided) {
+      const order = parseOrder(decided.value)
+      if (order !== null) return { order, stale: decided.stale }
+    }
     const pending = user === undefined ? [] : await this.pending(user)
     const found = pending.find((order) => order.id === id)
-    if (found !== undefined) return found
+    // Without a majority nobody can say that it is still undecided.
+    if (found !== undefined) return { order: found, stale: 'fault' in decided }
     if ('fault' in decided) throw decided.fault
     return null
   }
 
-  async list(query: OrderQuery): Promise<OrderPage> {
-    const { user, status, limit, cursor } = query
-    const isFirst = cursor === undefined
-    const wantsPending = isFirst && user !== undefined && (status === undefined || status === 'pending')
+  async list(query: OrderPageQuery): Promise<OrderPage> {
+    const { user, status, limit, cursor, number, q, from, to } = query
+    const isPlain = [cursor, number, q, from, to].every((given) => given === undefined)
+    const wantsPending = isPlain && user !== undefined && (status === undefined || status === 'pending')
     const pending = wantsPending ? await this.pending(user) : []
     // The log holds decided orders only.
-    if (status === 'pending')
-      return { items: (await this.#stillPending(pending)).slice(0, limit), next: null }
-    const decided = await this.#settled(
-      this.#read({ kind: 'orders', ...query }, () => this.listLocal({ ...query })),
-    )
+    if (status === 'pending') {
+      const { orders, stale } = await this.#stillPending(pending)
+      return { items: orders.slice(0, limit), next: null, stale }
+    }
+    const decided = await this.#settled(this.#read({ kind: 'orders', ...query }, () => this.listLocal(query)))
     if ('fault' in decided) {
       if (pending.length === 0) throw decided.fault
-      return { items: pending.slice(0, limit), next: null }
+      return { items: pending.slice(0, limit), next: null, stale: true }
     }
-    const page = orderPageSchema.parse(decided.value) as OrderPage
+    const page = orderPageSchema.parse(decided.value) as Omit<OrderPage, 'stale'>
     const isOnPage = new Set(page.items.map(({ id }) => id))
     const others = pending.filter(({ id }) => !isOnPage.has(id))
     // A page that is not the last may leave out an order that was decided since home was asked.
-    const open = page.next === null ? others : await this.#stillPending(others)
-    return { items: [...open, ...page.items], next: page.next }
+    const open = page.next === null ? others : (await this.#stillPending(others)).orders
+    return { items: [...open, ...page.items], next: page.next, stale: decided.stale }
   }
 
-  listLocal({ user, status, limit, cursor }: OrderQuery): OrderPage {
-    return this.#context.stores.shop.orders({
-      limit,
-      ...(user === undefined ? {} : { user }),
-      ...(status === undefined ? {} : { status }),
-      ...(cursor === undefined ? {} : { cursor }),
-    })
+  listLocal(query: OrderPageQuery): { items: OrderRecord[]; next: string | null } {
+    return this.#context.stores.shop.orders(query)
   }
 
   /** A current read, else the newest copy that any voter has, else the own rows if this node follows the log. */
-  async #read(query: VoterQuery, own: () => unknown): Promise<unknown> {
+  async #read(query: VoterQuery, own: () => unknown): Promise<{ value: unknown; stale: boolean }> {
     const { log, logger } = this.#context
     try {
-      return await log.query(query, { timeoutMs: currentTimeoutMs })
+      return { value: await log.query(query, { timeoutMs: currentTimeoutMs }), stale: false }
     } catch (error) {
       if (!isFault(error)) throw error
       if (error.code !== 'no-primary') throw error
@@ -106,7 +103,7 @@ export class OrderReads {
       const known = await this.#known(query, own, error)
       // A copy that may be old can't say that there is no such order.
       if (known === null) throw error
-      return known
+      return { value: known, stale: true }
     }
   }
 
@@ -121,16 +118,19 @@ export class OrderReads {
     }
   }
 
-  async #settled(work: Promise<unknown>): Promise<{ value: unknown } | { fault: Fault }> {
+  async #settled(
+    work: Promise<{ value: unknown; stale: boolean }>,
+  ): Promise<{ value: unknown; stale: boolean } | { fault: Fault }> {
     try {
-      return { value: await work }
+      return await work
     } catch (error) {
       if (!isFault(error) || error.code !== 'no-primary') throw error
       return { fault: error }
     }
   }
 
-  async #stillPending(orders: readonly OrderRecord[]): Promise<OrderRecord[]> {
+  /** Those that the log has not decided; stale when it can't be asked about one of them. */
+  async #stillPending(orders: readonly OrderRecord[]): Promise<{ orders: OrderRecord[]; stale: boolean }> {
     const looked = await Promise.all(
       orders.map(async (order) => {
         const found = await this.#settled(
@@ -138,10 +138,14 @@ export class OrderReads {
             this.#context.stores.shop.read.order(order.id),
           ),
         )
-        return 'fault' in found || found.value === null || found.value === undefined ? order : null
+        if ('fault' in found) return { order, stale: true }
+        return { order: (found.value ?? null) === null ? order : null, stale: found.stale }
       }),
     )
-    return looked.filter((order) => order !== null)
+    return {
+      orders: looked.flatMap(({ order }) => (order === null ? [] : [order])),
+      stale: looked.some(({ stale }) => stale),
+    }
   }
 
   // ---------------------------------------------------------------- undecided orders

@@ -9,7 +9,8 @@ import type { OrderRecord } from '../commands.ts'
 import type { HashedLine } from '../core/carts.ts'
 import { Fault, assert, isFault } from '../faults.ts'
 import type { CommandId, OrderId, UserId } from '../ids.ts'
-import type { CartView, OrderAnswer, OrderRequest, Orders } from '../replica-api.ts'
+import type { CartView, OrderAnswer, OrderFound, OrderPage, OrderRequest, Orders } from '../replica-api.ts'
+import type { OrderPageQuery } from '../ports.ts'
 import type { Applied } from './applier.ts'
 import { LruMap } from './cart-lru.ts'
 import type { CartsView, Context, HomesView, RequestHandlers } from './context.ts'
@@ -27,7 +28,6 @@ import {
 } from './order-intents.ts'
 import type { CheckedIntent } from './order-intents.ts'
 import { OrderReads } from './order-reads.ts'
-import type { OrderPage } from './order-reads.ts'
 
 /** Orders whose newest event is remembered, so that one that is heard of twice is told once. */
 const toldOrdersMax = 10_000
@@ -273,7 +273,7 @@ export class OrderService implements Orders {
   // ---------------------------------------------------------------- reading and changing
 
   /** Fault `not-found`. With `user`, an order that waits for its decision is found too, at that user's home. */
-  async get(id: OrderId, user?: UserId): Promise<OrderRecord> {
+  async get(id: OrderId, user?: UserId): Promise<OrderFound> {
     const order = await this.#reads.find(id, user ?? this.#userOf(id))
     if (order === null) throw new Fault('not-found', 'there is no such order')
     return order
@@ -284,16 +284,16 @@ export class OrderService implements Orders {
     return this.#forwarder.intentsOf(id)?.[0]?.user
   }
 
-  async list(query: Parameters<Orders['list']>[0]): Promise<OrderPage> {
+  async list(query: OrderPageQuery): Promise<OrderPage> {
     return await this.#reads.list(query)
   }
 
-  listLocal(query: Parameters<Orders['listLocal']>[0]): OrderPage {
+  listLocal(query: OrderPageQuery): ReturnType<Orders['listLocal']> {
     return this.#reads.listLocal(query)
   }
 
   async cancel(user: UserId, id: OrderId): Promise<OrderRecord> {
-    const before = await this.get(id, user)
+    const { order: before } = await this.get(id, user)
     if (before.user !== user) throw new Fault('not-found', 'there is no such order')
     // One id for all retries: what it comes to the first time holds for ever.
     const command = `order-cancel:${id}:${user}` as CommandId

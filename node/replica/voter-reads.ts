@@ -2,6 +2,7 @@
  * Reads of orders and accounts, which only voters hold. A current read is confirmed by a round to a majority
  * (ReadIndex, dissertation section 6.4): never by the clock alone.
  */
+import { withoutAbsent } from '../commands.ts'
 import { Fault, isFault } from '../faults.ts'
 import type { LogIndex, MemberId } from '../ids.ts'
 import type { PeerRequestOf, PeerResponseOf, VoterQuery } from '../messages.ts'
@@ -142,13 +143,8 @@ function answerQuery(shop: ShopStore, query: VoterQuery): unknown {
     case 'order':
       return shop.read.order(query.order)
     case 'orders': {
-      const { kind: _kind, user, status, cursor, limit } = query
-      return shop.orders({
-        limit,
-        ...(user === undefined ? {} : { user }),
-        ...(status === undefined ? {} : { status: status as 'placed' }),
-        ...(cursor === undefined ? {} : { cursor }),
-      })
+      const { kind: _kind, ...asked } = query
+      return shop.orders(withoutAbsent(asked))
     }
     case 'account-by-email':
       return shop.read.accountByEmail(query.email)

@@ -6,6 +6,11 @@ import type { Connection, Value } from './connection.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 
 type OrderRow = { json: string; contact: string | null; note: string | null; decided_index: number }
+/** Orders that one page of a search looks at: bounds how long it holds up the node (some 20 ms). */
+const ordersSearchedMax = 5_000
+/** As indexed (shop-schema.ts). */
+const createdAt = `json_extract(o.json, '$.createdAt')`
+
 type NoticeRow = { json: string; changed_index: number; tags: string }
 
 const selectOrder = `SELECT o.json, o.decided_index, c.contact, c.note FROM orders o
@@ -21,6 +26,47 @@ function toOrder(row: OrderRow): OrderRecord {
 function coreText(order: OrderRecord): string {
   const { contact: _contact, note: _note, ...core } = order
   return JSON.stringify(core)
+}
+
+type Conditions = { readonly sql: string; readonly values: readonly Value[] }
+
+function conditionsOf(
+  { user, status, number, from, to, cursor }: OrderPageQuery,
+  byTime: boolean,
+): Conditions {
+  const where: string[] = []
+  const values: Value[] = []
+  const add = (condition: string, ...given: Value[]): void => {
+    where.push(condition)
+    values.push(...given)
+  }
+  if (user !== undefined) add('o.user = ?', user)
+  if (status !== undefined) add('o.status = ?', status)
+  if (number !== undefined) add(`json_extract(o.json, '$.number') = ?`, number)
+  if (from !== undefined) add(`${createdAt} >= ?`, from)
+  if (to !== undefined) add(`${createdAt} < ?`, to)
+  if (cursor !== undefined && byTime) {
+    const { key, id } = decodeCursor(timeList, 'string', cursor)
+    add(`(${createdAt}, o.id) < (?, ?)`, key, id)
+  } else if (cursor !== undefined) add('o.decided_index < ?', decodeCursor(decidedList, 'number', cursor).key)
+  return { sql: where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`, values }
+}
+
+/** Names of the two orders of the list, for their cursors. */
+const decidedList = 'orders'
+const timeList = 'orders-by-time'
+
+function mentions(order: OrderRecord, words: string): boolean {
+  const { number, contact, note, lines } = order
+  const texts = [
+    number,
+    contact?.name,
+    contact?.email,
+    contact?.address,
+    note,
+    ...lines.flatMap(({ title, sku }) => [title, sku]),
+  ]
+  return texts.some((text) => text?.toLowerCase().includes(words) ?? false)
 }
 
 export class OrderTables {
@@ -80,28 +126,34 @@ export class OrderTables {
     this.#connection.run('INSERT INTO sold (tag, user, "order") VALUES (?, ?, ?)', tag, user, order)
   }
 
-  /** Newest decision first. Fault `invalid-request` for a cursor of another list. */
+  /** As `OrderPageQuery` says. Fault `invalid-request` for a cursor of another list. */
   page(query: OrderPageQuery): { items: OrderRecord[]; next: string | null } {
-    const where: string[] = []
-    const values: Value[] = []
-    const add = (condition: string, value: Value): void => {
-      where.push(condition)
-      values.push(value)
+    const { limit, q, from, to } = query
+    const byTime = from !== undefined || to !== undefined
+    const { sql: conditions, values } = conditionsOf(query, byTime)
+    const order = byTime ? `${createdAt} DESC, o.id DESC` : 'o.decided_index DESC'
+    const looked = q === undefined ? limit : Math.max(limit, ordersSearchedMax)
+    const rows = this.#connection.all<OrderRow>(
+      `${selectOrder}${conditions} ORDER BY ${order} LIMIT ?`,
+      ...values,
+      looked + 1,
+    )
+    const items: OrderRecord[] = []
+    const words = q?.toLowerCase()
+    let last: { order: OrderRecord; index: LogIndex } | null = null
+    let isMore = false
+    for (const [position, row] of rows.entries()) {
+      isMore = items.length >= limit || position >= looked
+      if (isMore) break
+      const found = toOrder(row)
+      last = { order: found, index: row.decided_index }
+      if (words === undefined || mentions(found, words)) items.push(found)
     }
-    if (query.user !== undefined) add('o.user = ?', query.user)
-    if (query.status !== undefined) add('o.status = ?', query.status)
-    if (query.cursor !== undefined)
-      add('o.decided_index < ?', decodeCursor('orders', 'number', query.cursor).key)
-    const conditions = where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`
-    const sql = `${selectOrder}${conditions} ORDER BY o.decided_index DESC LIMIT ?`
-    const rows = this.#connection.all<OrderRow>(sql, ...values, query.limit + 1)
-    const page = rows.slice(0, query.limit)
-    const last = page.at(-1)
-    const more = last !== undefined && rows.length > page.length
-    return {
-      items: page.map(toOrder),
-      next: more ? encodeCursor('orders', { key: last.decided_index, id: '' }) : null,
-    }
+    if (last === null || !isMore) return { items, next: null }
+    const next = byTime
+      ? encodeCursor(timeList, { key: last.order.createdAt, id: last.order.id })
+      : encodeCursor(decidedList, { key: last.index, id: '' })
+    return { items, next }
   }
 
   soldSince(afterIndex: LogIndex, limit: number): SoldNotice[] {

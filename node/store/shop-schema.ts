@@ -111,6 +111,11 @@ export const shopSchema: Schema = {
     CREATE TABLE erased_accounts (user TEXT PRIMARY KEY, erased_index INTEGER NOT NULL) WITHOUT ROWID;
     CREATE INDEX erased_accounts_by_index ON erased_accounts (erased_index);
     `,
+    `
+    -- What administrators look for. The texts are in the order itself, so nothing has to be written twice.
+    CREATE INDEX orders_by_number ON orders (json_extract(json, '$.number'));
+    CREATE INDEX orders_by_created ON orders (json_extract(json, '$.createdAt'), id);
+    `,
   ],
 }
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { AccountRecord, MemberRecord, OrderRecord } from '../../node/commands.ts'
 import { Fault } from '../../node/faults.ts'
-import type { CommandId, Digest, MemberId, UserId } from '../../node/ids.ts'
+import type { CommandId, Digest, MemberId, Sku, UserId } from '../../node/ids.ts'
 import {
   handle,
   orderId,
@@ -139,6 +139,77 @@ describe.each(worlds)('ShopStore tables in %s', (_kind, makeWorld) => {
     shop.transaction((tables) => tables.eraseContacts(user))
     expect(shop.read.order(orderId(1))).toEqual(order(1, user))
     expect(shop.read.order(orderId(2))?.note).toBe('ring twice')
+  })
+
+  test('finds orders by number, words and time, in pages that neither skip nor repeat', () => {
+    const { shop } = makeWorld().open()
+    const at = (number: number): string => new Date(Date.UTC(2026, 0, 1) + (number % 7) * 1_000).toISOString()
+    const order = (number: number): OrderRecord => ({
+      id: orderId(number),
+      number: number % 5 === 0 ? null : `S-${number}`,
+      user,
+      status: number % 5 === 0 ? 'refused' : 'placed',
+      bodyHash: 'b',
+      currency: 'USD',
+      lines: [
+        {
+          sku: `SKU-${number % 3}` as Sku,
+          title: number % 2 === 0 ? 'Lamp' : 'Stuhl',
+          quantity: 1,
+          unitPrice: 5,
+        },
+      ],
+      total: 5,
+      catalogVersion: 1,
+      createdAt: at(number),
+      history: [],
+      ...(number === 30 ? { note: 'Ring "twice" 100%_' } : {}),
+      ...(number === 31 ? { contact: { email: 'Ada@Example.test' } } : {}),
+    })
+    const all = Array.from({ length: 60 }, (_, index) => order(index + 1))
+    shop.transaction((tables) => {
+      for (const [index, one] of all.entries()) tables.insertOrder(one, index + 1, [])
+    })
+    type Filter = Omit<Parameters<typeof shop.orders>[0], 'limit' | 'cursor'>
+    const walk = (filter: Filter, limit: number): string[] => {
+      const ids: string[] = []
+      let cursor: string | undefined
+      do {
+        const page = shop.orders({ ...filter, limit, ...(cursor === undefined ? {} : { cursor }) })
+        expect(page.items.length).toBeLessThanOrEqual(limit)
+        ids.push(...page.items.map(({ id }) => id))
+        cursor = page.next ?? undefined
+      } while (cursor !== undefined)
+      return ids
+    }
+    const newest = [...all].reverse()
+    const byTime = [...all].sort((a, b) =>
+      a.createdAt === b.createdAt ? (a.id < b.id ? 1 : -1) : a.createdAt < b.createdAt ? 1 : -1,
+    )
+    const cases: [Filter, OrderRecord[]][] = [
+      [{}, newest],
+      [{ number: 'S-7' }, newest.filter(({ number }) => number === 'S-7')],
+      [{ number: 'S-5' }, []],
+      [{ q: 'LAMP' }, newest.filter(({ lines }) => lines[0]?.title === 'Lamp')],
+      [
+        { q: 'sku-2', status: 'refused' },
+        newest.filter((one) => one.status === 'refused' && one.lines[0]?.sku === 'SKU-2'),
+      ],
+      [{ q: 'ring "twice" 100%_' }, [order(30)]],
+      [{ q: 'ada@example' }, [order(31)]],
+      [{ q: 'placed' }, []],
+      [{ from: at(2), to: at(5) }, byTime.filter(({ createdAt }) => createdAt >= at(2) && createdAt < at(5))],
+      [{ from: at(6) }, byTime.filter(({ createdAt }) => createdAt >= at(6))],
+      [
+        { to: at(1), user, q: 'lamp' },
+        byTime.filter((one) => one.createdAt < at(1) && one.lines[0]?.title === 'Lamp'),
+      ],
+      [{ user: 'u2' as typeof user }, []],
+    ]
+    for (const [filter, wanted] of cases)
+      for (const limit of [1, 4, 200]) expect(walk(filter, limit)).toEqual(wanted.map(({ id }) => id))
+    const { next } = shop.orders({ limit: 1 })
+    expect(() => shop.orders({ limit: 1, from: at(1), cursor: next ?? '' })).toThrow(Fault)
   })
 
   test('keeps accounts, members, results and single values', () => {

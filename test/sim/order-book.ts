@@ -124,7 +124,7 @@ export class OrderBook {
   async #read(order: PlacedOrder, model: CartModel): Promise<void> {
     const { client, cluster } = this.#options
     const { outcome } = await client.anywhere((api) => api.orders.get(order.id as OrderId))
-    if (outcome.kind === 'done') this.#heard(order, outcome.value, model, null)
+    if (outcome.kind === 'done') this.#heard(order, outcome.value.order, model, null)
     else if (outcome.kind === 'refused' && outcome.fault.code === 'not-found' && order.promised) {
       // Nobody who could know was asked only if no majority answered; then it is another fault.
       const text = `P2: ${order.request.key} was answered ${order.record?.status}, and is not found later`

@@ -11,6 +11,7 @@ import type {
   CartView,
   NodeAddress,
   OrderAnswer,
+  OrderFound,
   OrderRequest,
   Replica,
 } from '../../node/replica-api.ts'
@@ -155,28 +156,35 @@ export class FakeOrders {
       ...(request.note === undefined ? {} : { note: request.note }),
     }
   }
-  async get(id: OrderId): Promise<OrderRecord> {
+  async get(id: OrderId): Promise<OrderFound> {
     const order = this.#world.orders.get(id)
     if (order === undefined) throw new Fault('not-found', 'there is no such order')
-    return await Promise.resolve(order)
+    return await Promise.resolve({ order, stale: this.#world.stale })
   }
-  listLocal: Replica['orders']['listLocal'] = ({ user, status, limit, cursor }) => {
+  listLocal: Replica['orders']['listLocal'] = ({ user, status, number, q, from, to, limit, cursor }) => {
     const offset = cursor === undefined ? 0 : Number(cursor)
     if (!Number.isSafeInteger(offset)) throw new Fault('invalid-request', 'not a cursor')
     const all = [...this.#world.orders.values()].filter(
-      (one) => (user === undefined || one.user === user) && (status === undefined || one.status === status),
+      (one) =>
+        (user === undefined || one.user === user) &&
+        (status === undefined || one.status === status) &&
+        (number === undefined || one.number === number) &&
+        (q === undefined || (one.note ?? '').includes(q)) &&
+        (from === undefined || one.createdAt >= from) &&
+        (to === undefined || one.createdAt < to),
     )
     const end = offset + limit
     return { items: all.slice(offset, end), next: end < all.length ? String(end) : null }
   }
-  list: Replica['orders']['list'] = async (query) => await Promise.resolve(this.listLocal(query))
+  list: Replica['orders']['list'] = async (query) =>
+    await Promise.resolve({ ...this.listLocal(query), stale: this.#world.stale })
   async cancel(user: UserId, id: OrderId): Promise<OrderRecord> {
-    const order = await this.get(id)
+    const { order } = await this.get(id)
     if (order.user !== user) throw new Fault('not-found', 'there is no such order')
     return this.#become(order, 'cancelled', 'user')
   }
   setStatus: Replica['orders']['setStatus'] = async (id, status) =>
-    this.#become(await this.get(id), status, 'admin')
+    this.#become((await this.get(id)).order, status, 'admin')
   #become(before: OrderRecord, status: 'shipped' | 'cancelled', by: 'user' | 'admin'): OrderRecord {
     if (before.status !== 'placed' && before.status !== 'pending')
       throw new Fault('conflict', `the order is ${before.status}`)

@@ -27,6 +27,8 @@ export class FakeWorld {
   readonly nodes: NodeAddress[] = []
   /** Orders are answered `pending` while true. */
   slow = false
+  /** No majority confirms what is read. */
+  stale = false
   /** Commands fail with this while set. */
   failure: Fault | null = null
   count = 0

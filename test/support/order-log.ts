@@ -1,5 +1,6 @@
 /** A log for tests of orders and users: one voter's rows; commands are applied as soon as they are run. */
 import type { CommandBody, OrderRecord, Product } from '../../node/commands.ts'
+import { withoutAbsent } from '../../node/commands.ts'
 import { applyEntry } from '../../node/core/apply.ts'
 import type { ApplyOutcome } from '../../node/core/apply.ts'
 import type { CommandId, LogIndex } from '../../node/ids.ts'
@@ -62,7 +63,7 @@ export class FakeLog {
       case 'order':
         return shop.read.order(query.order)
       case 'orders':
-        return shop.orders({ limit: query.limit, ...(query.user === undefined ? {} : { user: query.user }) })
+        return shop.orders(withoutAbsent({ ...query, kind: undefined }))
       case 'account':
         return shop.read.account(query.user)
       case 'account-by-email':

@@ -226,6 +226,7 @@ describe('the cluster', () => {
       'POST /api/admin/import',
       'GET /api/admin/export',
       'GET /api/admin/orders',
+      'GET /api/admin/orders/export',
       'PATCH /api/admin/orders/{id}',
       'GET /api/admin/carts/{user}',
       'GET /api/cluster',

@@ -11,10 +11,12 @@ describe('reading', () => {
     await world.home(1).add(user, 'LAMP')
     const { order } = await world.home(1).place(user, 'key-1', { contact: { name: 'Ada' } })
     const other = world.home(2).orders
-    expect(await world.run(other.get(order.id))).toEqual(order)
-    expect(await world.run(other.list({ user, limit: 10 }))).toEqual({ items: [order], next: null })
+    expect(await world.run(other.get(order.id))).toEqual({ order, stale: false })
+    const page = { items: [order], next: null, stale: false }
+    expect(await world.run(other.list({ user, limit: 10 }))).toEqual(page)
     await expect(world.run(other.get(orderId(9)))).rejects.toMatchObject({ code: 'not-found' })
-    expect(await world.run(other.list({ user: world.guest(), limit: 10 }))).toEqual({ items: [], next: null })
+    const none = await world.run(other.list({ user: world.guest(), limit: 10 }))
+    expect(none).toEqual({ items: [], next: null, stale: false })
   })
 
   test('an undecided order at another node: its home is asked', async () => {
@@ -30,15 +32,17 @@ describe('reading', () => {
     for (const up of [false, true]) {
       world.log.isStuck = true
       world.log.isDown = !up
-      expect(await world.run(other.orders.get(order.id, user))).toEqual(order)
-      expect(await world.run(home.orders.get(order.id))).toEqual(order)
-      const { items } = await world.run(other.orders.list({ user, limit: 10 }))
+      const found = { order, stale: !up }
+      expect(await world.run(other.orders.get(order.id, user))).toEqual(found)
+      expect(await world.run(home.orders.get(order.id))).toEqual(found)
+      const { items, stale } = await world.run(other.orders.list({ user, limit: 10 }))
       expect(items.map(({ id, status }) => [id, status])).toEqual([
         [order.id, 'pending'],
         [placed.id, 'placed'],
       ])
+      expect(stale).toBe(!up)
       const open = await world.run(other.orders.list({ user, status: 'pending', limit: 10 }))
-      expect(open).toEqual({ items: [order], next: null })
+      expect(open).toEqual({ items: [order], next: null, stale: !up })
     }
     await expect(world.run(other.orders.get(order.id, world.guest()))).rejects.toMatchObject({
       code: 'not-found',
@@ -53,7 +57,8 @@ describe('reading', () => {
     world.log.answersLost = Number.POSITIVE_INFINITY
     const { order } = await home.place(user, 'key-1')
     expect(order.status).toBe('pending')
-    expect(await world.run(other.orders.get(order.id, user))).toMatchObject({ status: 'placed' })
+    const found = await world.run(other.orders.get(order.id, user))
+    expect(found).toMatchObject({ order: { status: 'placed' }, stale: false })
     const { items } = await world.run(other.orders.list({ user, limit: 10 }))
     expect(items.map(({ status }) => status)).toEqual(['placed'])
     expect((await world.run(other.orders.list({ user, status: 'pending', limit: 10 }))).items).toEqual([])
@@ -68,7 +73,26 @@ describe('reading', () => {
     world.home(1).clock.stop()
     world.dead.add(world.home(1).id)
     world.log.isDown = false
-    expect(await world.run(world.home(2).orders.list({ user, limit: 10 }))).toEqual({ items: [], next: null })
+    const list = await world.run(world.home(2).orders.list({ user, limit: 10 }))
+    expect(list).toEqual({ items: [], next: null, stale: false })
+  })
+
+  test('without a majority what is known is read and marked; what is not known is not denied', async () => {
+    const world = new OrderWorld(2)
+    const user = world.guest()
+    await world.home(1).add(user, 'LAMP')
+    const { order } = await world.home(1).place(user, 'key-1')
+    world.setPrimary(false)
+    const { orders } = world.home(2)
+    expect(await world.run(orders.get(order.id))).toEqual({ order, stale: true })
+    const filters = [{}, { user }, { number: 'S-000001' }, { q: 'LAM' }, { from: '2020-01-01T00:00:00.000Z' }]
+    for (const filter of filters)
+      expect(await world.run(orders.list({ ...filter, limit: 10 }))).toEqual({
+        items: [order],
+        next: null,
+        stale: true,
+      })
+    await expect(world.run(orders.get(orderId(9)))).rejects.toMatchObject({ code: 'no-primary' })
   })
 })
 

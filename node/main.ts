@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { createHttp } from '../http/app.ts'
 import type { HttpDoor } from '../http/app.ts'
-import { catalogDigestOf } from './core/digest.ts'
 import { isFault } from './faults.ts'
 import { UsageError, helpText, parseFlags } from './flags.ts'
 import type { NodeFlags } from './flags.ts'
@@ -82,7 +81,6 @@ class Node {
     const random = systemRandom()
     this.#stores = openStores(flags.dataDirectory, {
       createIdentity,
-      digestOf: catalogDigestOf,
       onFailure: (failure) => this.fail(failure, 'a database of this node can’t be trusted any more'),
     })
     const identity = this.#stores.log.identity()

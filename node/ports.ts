@@ -292,9 +292,10 @@ export interface SnapshotSink {
   write(bytes: Uint8Array): Promise<void>
   /**
    * Checks the copy (integrity, cluster id, digest) while the node works on, then, in one turn, that it is not older
-   * than what the node has by then, and swaps it in. Rejects with Fault when it is refused; nothing is changed then.
+   * than what the node has by then, swaps it in, and calls `swapped` before anything else can look at the new rows.
+   * Rejects with Fault when it is refused (nothing is changed then), with StoreFailure when the node can't go on.
    */
-  install(): Promise<void>
+  install(swapped?: () => void): Promise<void>
   abandon(): Promise<void>
 }
 
@@ -339,6 +340,8 @@ export interface ShopStore {
    */
   snapshot(kind: 'full' | 'catalog'): Promise<SnapshotSource>
   receive(kind: 'full' | 'catalog'): SnapshotSink
+  /** Versions after the one that `oldest` names are not dropped, within a bound: a reader of a copy goes on from there. */
+  keepVersionsAfter(oldest: () => CatalogVersion | null): void
   sizeBytes(): number
   close(): void
 }

@@ -2,6 +2,7 @@
  * Drives the consensus core: gathers the inputs of one turn, steps, persists, sends, applies, in that order
  * (DESIGN.md section 3; dissertation section 10.2). Nothing leaves this node before the disk has it.
  */
+import { truncateThrough } from '../core/log-truncation.ts'
 import { Raft } from '../core/raft/raft.ts'
 import type { RaftConfig, RaftEffects, RaftInput, RaftMessage } from '../core/raft/types.ts'
 import { Fault } from '../faults.ts'
@@ -22,10 +23,6 @@ const leaseShare = 0.8
 const lateTicksMax = 3
 
 const diskFullRetryDelayMs = 500
-/** The log is cut when it holds so many entries … */
-const logEntriesMax = 30_000
-/** … down to so many, which spare a member that was away briefly the whole snapshot. */
-const logEntriesKept = 10_000
 
 export type ConsensusHooks = {
   /** After each applied batch, in log order. */
@@ -36,6 +33,8 @@ export type ConsensusHooks = {
   snapshotWanted(member: MemberId): void
   /** Asked again at every tick while shop.db lacks what the log no longer has. */
   stateWanted(): void
+  /** The oldest index that somebody who reads a full snapshot here will go on from. */
+  oldestRead(): LogIndex | null
   /** The log or shop can't be written: stop serving and exit non-zero. */
   fatal(error: unknown): void
 }
@@ -367,11 +366,24 @@ export class Consensus {
     }
   }
 
-  /** Applied entries are on disk twice (log and shop.db): the oldest go, but slow members still find theirs. */
+  /** The oldest entries go, but members that are slow, or take a snapshot now, still find theirs. */
   #compact(): void {
     const { log } = this.#options.stores
-    const through = this.#applier.applied.index - logEntriesKept
-    if (through - log.snapshotIndex() < logEntriesMax - logEntriesKept) return
+    const followers = [...this.#raft.progress().values()]
+    const oldestRead = this.#options.hooks.oldestRead()
+    const through = truncateThrough({
+      snapshotIndex: log.snapshotIndex(),
+      lastIndex: log.lastIndex(),
+      appliedIndex: this.#applier.applied.index,
+      sizeBytes: log.sizeBytes(),
+      needed: [
+        ...followers.flatMap(({ recentActive, state, matchIndex }) =>
+          recentActive && state !== 'snapshot' ? [matchIndex] : [],
+        ),
+        ...(oldestRead === null ? [] : [oldestRead]),
+      ],
+    })
+    if (through === null) return
     const term = log.termAt(through)
     // The configuration of a later, committed index: entries between that set others bring it back to the same.
     if (term === undefined) return

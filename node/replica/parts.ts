@@ -290,6 +290,7 @@ export class Parts {
           const primary = this.voting.primaryHint()
           if (primary !== null) this.voting.wantSnapshot(primary.id)
         },
+        oldestRead: () => this.snapshots.shelf.pinnedIndex(),
         fatal: this.#hooks.fatal,
       },
     })
@@ -298,6 +299,7 @@ export class Parts {
   #createSnapshots(): Snapshots {
     return new Snapshots({
       ...this.#base,
+      fatal: this.#hooks.fatal,
       installed: (kind) => this.#snapshotInstalled(kind),
       isPrimary: (member) => this.voting.primaryHint()?.id === member,
     })

@@ -20,6 +20,8 @@ import { whileThereIsSpace } from './full-disk.ts'
 const dutyIntervalMs = 150
 /** How far the others have acknowledged the log goes to the own disk so often: a few small writes. */
 const rememberEndsIntervalMs = 10_000
+/** A member that can't take a snapshot (its disk is full, it is cut off) is not sent the next one at once. */
+const snapshotRetryDelayMs = 1_000
 
 export type PrimaryDutiesOptions = {
   settings: Settings
@@ -171,19 +173,22 @@ export class PrimaryDuties {
     const consensus = this.#options.consensus()
     if (this.#sending.has(to)) return
     this.#sending.add(to)
-    this.#options.snapshots
-      .send(to)
-      .then(
-        (index) => consensus.input({ kind: 'snapshot-sent', to, ok: true, index }),
-        (error: unknown) => {
-          this.#options.logger.warn(
-            { to, reason: String(error) },
-            'a snapshot did not arrive; it is sent again',
-          )
+    this.#options.snapshots.send(to).then(
+      (index) => {
+        this.#sending.delete(to)
+        consensus.input({ kind: 'snapshot-sent', to, ok: true, index })
+      },
+      (error: unknown) => {
+        this.#options.logger.warn(
+          { to, reason: String(error) },
+          'a snapshot did not arrive; it is sent again',
+        )
+        this.#options.clock.timer(snapshotRetryDelayMs, () => {
+          this.#sending.delete(to)
           consensus.input({ kind: 'snapshot-sent', to, ok: false, index: 0 })
-        },
-      )
-      .finally(() => this.#sending.delete(to))
+        })
+      },
+    )
   }
 
   readonly handlers = {

@@ -1,26 +1,27 @@
 /**
  * Copies of `shop.db` on their way between nodes. Full ones go from the primary to voters and learners, catalog
- * ones (catalog and members only) to everybody else. The receiver reads chunks; nothing is visible before it has
- * all of them (DESIGN.md sections 3 and 4; dissertation, section 5).
+ * ones (catalog and members only) from any member to everybody else. The receiver reads chunks at its own pace on the
+ * bulk lane, goes on where it was after a lost connection, and nothing is visible before it has all of them
+ * (DESIGN.md sections 3 and 4; dissertation, section 5).
  */
-import { Fault } from '../faults.ts'
+import { Fault, isFault } from '../faults.ts'
 import type { MemberId } from '../ids.ts'
 import type { PeerRequestOf, PeerResponseOf } from '../messages.ts'
-import type { CancelTimer, Clock, Logger, Random, ShopStore, SnapshotSource, Transport } from '../ports.ts'
+import type { Clock, Logger, Random, ShopStore, SnapshotSink, Transport } from '../ports.ts'
 import type { Counters } from './counters.ts'
+import { SnapshotShelf } from './snapshot-shelf.ts'
 
-/** Snapshots held open for readers at once: each is a file of the size of the catalog. */
-const sourcesMax = 8
-/** An opened snapshot that nobody reads is dropped after this; a reader asks again far sooner. */
-const sourceIdleMs = 30_000
 const chunkSizeBytes = 512 * 1024
 const chunkTimeoutMs = 5_000
-/** A chunk that did not arrive is asked for again so often before the transfer is given up. */
-const chunkAttemptsMax = 4
-/** The whole transfer of a full snapshot: 100,000 products are some 200 MB. */
+/** Making a copy of 100,000 products takes some seconds on a busy machine, and the answer waits for it. */
+const openTimeoutMs = 30_000
+/** A transfer without progress for so long is given up; the sender forgets its reader a little later. */
+const patienceMs = 20_000
+const retryDelayMs = 250
+/** Then the primary asks again how far its member is; the transfer itself goes on meanwhile. */
 const takeTimeoutMs = 60_000
 
-type Held = { source: SnapshotSource; reader: MemberId; cancel: CancelTimer }
+type Receiving = { readonly snapshot: string; readonly ended: Promise<void> }
 
 export type SnapshotsOptions = {
   clock: Clock
@@ -29,143 +30,150 @@ export type SnapshotsOptions = {
   transport: Transport
   shop: ShopStore
   counters: Counters
-  /** A full snapshot was swapped in: the log and everything read from shop.db start anew. */
+  /** A snapshot was swapped in, this very turn: the log and everything read from shop.db start anew. */
   installed: (kind: 'full' | 'catalog') => void
   /** Only the primary this node knows may send it a full snapshot. */
   isPrimary: (member: MemberId) => boolean
+  /** The store failed in a way that this node can't go on from. */
+  fatal: (error: unknown) => void
 }
 
 export class Snapshots {
   readonly #options: SnapshotsOptions
-  readonly #held = new Map<string, Held>()
-  #receiving = false
+  readonly shelf: SnapshotShelf
+  #receiving: Receiving | null = null
   #stopped = false
 
   constructor(options: SnapshotsOptions) {
     this.#options = options
+    this.shelf = new SnapshotShelf(options)
+    options.shop.keepVersionsAfter(() => this.shelf.pinnedVersion())
   }
 
   stop(): void {
     this.#stopped = true
-    for (const id of this.#held.keys()) this.#drop(id)
+    this.shelf.stop()
   }
 
   /** Primary: hands a member a full snapshot. Resolves with the log index it covers. */
   async send(to: MemberId): Promise<number> {
-    const { id, source } = await this.#open('full', to)
+    const { id, source } = await this.shelf.open('full', to)
     const { index, term, config } = source.applied
-    try {
-      const request: PeerRequestOf<'snapshot-take'> = {
-        kind: 'snapshot-take',
-        snapshot: id,
-        index,
-        term,
-        config: { voters: [...config.voters], learners: [...config.learners] },
-        sizeBytes: source.sizeBytes,
-      }
-      await this.#options.transport.request(to, request, { timeoutMs: takeTimeoutMs, lane: 'bulk' })
-      this.#options.counters.add('snapshots_sent_total')
-      return index
-    } finally {
-      this.#drop(id)
+    const request: PeerRequestOf<'snapshot-take'> = {
+      kind: 'snapshot-take',
+      snapshot: id,
+      index,
+      term,
+      config: { voters: [...config.voters], learners: [...config.learners] },
+      sizeBytes: source.sizeBytes,
     }
+    try {
+      await this.#options.transport.request(to, request, { timeoutMs: takeTimeoutMs, lane: 'bulk' })
+    } catch (error) {
+      // Without an answer the member may be reading on, or come back: the copy stays open until it is idle.
+      if (isFault(error) && error.code === 'conflict') this.shelf.refused(id)
+      throw error
+    }
+    this.shelf.close(id)
+    this.#options.counters.add('snapshots_sent_total')
+    return index
   }
 
   /** Pulls catalog and members from a peer and swaps them in. */
   async pullCatalog(from: MemberId): Promise<void> {
+    if (this.#receiving !== null) throw busy()
     const { transport } = this.#options
     const offer = await transport.request(
       from,
       { kind: 'snapshot-open' },
-      { timeoutMs: chunkTimeoutMs, lane: 'bulk' },
+      { timeoutMs: openTimeoutMs, lane: 'bulk' },
     )
+    const own = this.#options.shop.read.catalog().version
+    if (offer.version < own)
+      throw new Fault('conflict', `the copy is of version ${offer.version}, older than ${own} here`)
     await this.#receive('catalog', from, offer.snapshot, offer.sizeBytes)
   }
 
-  async #open(kind: 'full' | 'catalog', reader: MemberId): Promise<{ id: string; source: SnapshotSource }> {
-    for (const [id, held] of this.#held) if (held.reader === reader) this.#drop(id)
-    if (this.#held.size >= sourcesMax) {
-      throw new Fault('overloaded', 'too many snapshots are being read here', {}, { retryAfterSeconds: 2 })
-    }
-    const id = Buffer.from(this.#options.random.bytes(12)).toString('hex')
-    const source = await this.#options.shop.snapshot(kind)
-    if (this.#stopped) {
-      await source.close()
-      throw new Fault('internal', 'this node is stopping')
-    }
-    this.#held.set(id, { source, reader, cancel: this.#expire(id) })
-    return { id, source }
-  }
-
-  #expire(id: string): CancelTimer {
-    return this.#options.clock.timer(sourceIdleMs, () => this.#drop(id))
-  }
-
-  #drop(id: string): void {
-    const held = this.#held.get(id)
-    if (held === undefined) return
-    this.#held.delete(id)
-    held.cancel()
-    held.source.close().catch((error: unknown) => {
-      this.#options.logger.warn(
-        { reason: String(error) },
-        'a snapshot could not be removed; the next start does',
-      )
+  /** One at a time; the same one asked for again is waited for. */
+  #receive(kind: 'full' | 'catalog', from: MemberId, snapshot: string, sizeBytes: number): Promise<void> {
+    if (this.#receiving?.snapshot === snapshot) return this.#receiving.ended
+    if (this.#receiving !== null) return Promise.reject(busy())
+    const ended = this.#transfer(kind, from, snapshot, sizeBytes).finally(() => {
+      this.#receiving = null
     })
+    this.#receiving = { snapshot, ended }
+    return ended
   }
 
-  async #receive(
+  async #transfer(
     kind: 'full' | 'catalog',
     from: MemberId,
     snapshot: string,
     sizeBytes: number,
   ): Promise<void> {
-    if (this.#receiving)
-      throw new Fault('overloaded', 'a snapshot is being received already', {}, { retryAfterSeconds: 1 })
-    this.#receiving = true
-    const sink = this.#options.shop.receive(kind)
+    const { shop, clock, counters, logger } = this.#options
+    const startedMs = clock.monotonicMs()
+    const sink = shop.receive(kind)
     try {
-      for (let offset = 0; offset < sizeBytes;) {
-        const bytes = await this.#chunk(from, snapshot, offset)
-        if (bytes.length === 0) throw new Fault('internal', 'the snapshot ended early')
-        if (this.#stopped) throw new Fault('internal', 'this node is stopping')
-        await sink.write(bytes)
-        offset += bytes.length
-      }
-      await sink.install()
+      await this.#fill(sink, from, snapshot, sizeBytes)
+      const arrivedMs = clock.monotonicMs()
+      await sink.install(() => {
+        counters.add('snapshots_installed_total')
+        const tookMs = Math.round(clock.monotonicMs() - startedMs)
+        const checkedMs = Math.round(clock.monotonicMs() - arrivedMs)
+        logger.info({ kind, from, sizeBytes, tookMs, checkedMs }, 'installed a snapshot')
+        this.#options.installed(kind)
+      })
     } catch (error) {
+      if (!isFault(error) && !this.#stopped) this.#options.fatal(error)
       await sink.abandon()
       throw error
-    } finally {
-      this.#receiving = false
     }
-    this.#options.counters.add('snapshots_installed_total')
-    this.#options.logger.info({ kind, from, sizeBytes }, 'installed a snapshot')
-    this.#options.installed(kind)
   }
 
+  async #fill(sink: SnapshotSink, from: MemberId, snapshot: string, sizeBytes: number): Promise<void> {
+    for (let offset = 0; offset < sizeBytes;) {
+      const bytes = await this.#chunk(from, snapshot, offset)
+      if (bytes.length === 0) throw new Fault('internal', 'the snapshot ended early')
+      await sink.write(bytes)
+      offset += bytes.length
+    }
+  }
+
+  /** The bytes at `offset`, asked for again for as long as the sender may come back. */
   async #chunk(from: MemberId, snapshot: string, offset: number): Promise<Uint8Array> {
+    const { clock, transport, logger, random } = this.#options
     const request = { kind: 'snapshot-read', snapshot, offset, sizeBytesMax: chunkSizeBytes } as const
-    for (let attempt = 1; ; attempt += 1) {
+    const untilMs = clock.monotonicMs() + patienceMs
+    for (;;) {
+      if (this.#stopped) throw new Fault('internal', 'this node is stopping')
       try {
-        const { bytes } = await this.#options.transport.request(from, request, {
-          timeoutMs: chunkTimeoutMs,
-          lane: 'bulk',
-        })
+        const { bytes } = await transport.request(from, request, { timeoutMs: chunkTimeoutMs, lane: 'bulk' })
         return Buffer.from(bytes, 'base64')
       } catch (error) {
-        if (attempt >= chunkAttemptsMax) throw error
-        this.#options.logger.debug(
-          { from, offset, reason: String(error) },
-          'a snapshot chunk is asked for again',
-        )
+        const isForgotten = isFault(error) && error.code === 'not-found'
+        if (isForgotten || clock.monotonicMs() > untilMs) throw error
+        logger.debug({ from, offset, reason: String(error) }, 'a snapshot chunk is asked for again')
       }
+      await new Promise<void>((resolve) => {
+        clock.timer(retryDelayMs * (0.5 + random.next()), resolve)
+      })
     }
+  }
+
+  /** A catalog copy that is on its way is let through first: a full one that is not older may follow it. */
+  async #take(from: MemberId, request: PeerRequestOf<'snapshot-take'>): Promise<void> {
+    const { shop } = this.#options
+    const isNeeded = (): boolean =>
+      request.index > shop.applied().index || shop.feed() === 'broadcast' || shop.diverged() !== null
+    while (this.#receiving !== null && this.#receiving.snapshot !== request.snapshot)
+      await this.#receiving.ended.catch(() => undefined)
+    if (isNeeded()) await this.#receive('full', from, request.snapshot, request.sizeBytes)
   }
 
   readonly handlers = {
     'snapshot-open': async (from: MemberId): Promise<PeerResponseOf<'snapshot-open'>> => {
-      const { id, source } = await this.#open('catalog', from)
+      const { id, source } = await this.shelf.open('catalog', from)
       const { version, digest } = source.catalog
       return {
         snapshot: id,
@@ -177,15 +185,9 @@ export class Snapshots {
     },
     'snapshot-read': async (
       from: MemberId,
-      request: PeerRequestOf<'snapshot-read'>,
+      { snapshot, offset, sizeBytesMax }: PeerRequestOf<'snapshot-read'>,
     ): Promise<PeerResponseOf<'snapshot-read'>> => {
-      const held = this.#held.get(request.snapshot)
-      // A full snapshot holds accounts and orders: only the one it was opened for may read it.
-      if (held === undefined || held.reader !== from)
-        throw new Fault('not-found', 'no such snapshot is open for you')
-      held.cancel()
-      held.cancel = this.#expire(request.snapshot)
-      const bytes = await held.source.read(request.offset, request.sizeBytesMax)
+      const bytes = await this.shelf.read(from, snapshot, offset, sizeBytesMax)
       return { bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64') }
     },
     'snapshot-take': async (
@@ -194,12 +196,12 @@ export class Snapshots {
     ): Promise<PeerResponseOf<'snapshot-take'>> => {
       if (!this.#options.isPrimary(from))
         throw new Fault('forbidden', 'only the primary sends full snapshots')
-      const { shop } = this.#options
-      const isWanted = shop.feed() === 'broadcast' || shop.diverged() !== null
-      if (isWanted || request.index > shop.applied().index) {
-        await this.#receive('full', from, request.snapshot, request.sizeBytes)
-      }
+      await this.#take(from, request)
       return { installed: true }
     },
   }
+}
+
+function busy(): Fault {
+  return new Fault('overloaded', 'a snapshot is being received already', {}, { retryAfterSeconds: 1 })
 }

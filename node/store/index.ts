@@ -9,11 +9,9 @@ import { DamagedDatabase } from './open.ts'
 import { DirectoryPlace, MemoryPlace, storeNames } from './places.ts'
 import type { Place, StoreImages } from './places.ts'
 import { SqliteShopStore } from './shop-store.ts'
-import type { DigestOf } from './snapshot-sink.ts'
 
 export { StoreFailure } from '../faults.ts'
 export type { StoreImages } from './places.ts'
-export type { DigestOf } from './snapshot-sink.ts'
 
 export type OpenOptions = {
   /** Called once in the life of a node: when there is no database yet. */
@@ -22,8 +20,6 @@ export type OpenOptions = {
   readonly clusterIdExpected?: ClusterId
   /** One of the databases can't be used or trusted any more: the process must end before anything else leaves it. */
   readonly onFailure?: (failure: StoreFailure) => void
-  /** When given, a snapshot's digest is recomputed from its rows before it is installed. */
-  readonly digestOf?: DigestOf
 }
 
 export type OpenedStores = Stores & {
@@ -125,7 +121,7 @@ function openAt(place: Place, options: OpenOptions): OpenedStores {
     checkClusterIds(place, connections, options.clusterIdExpected)
     const stores: Stores = {
       log: new SqliteLogStore(connections.log),
-      shop: new SqliteShopStore(connections.shop, place.directory, options.digestOf),
+      shop: new SqliteShopStore(connections.shop, place.directory),
       local: new SqliteLocalStore(connections.local),
     }
     completeClusterIds(stores)
@@ -140,7 +136,7 @@ function openAt(place: Place, options: OpenOptions): OpenedStores {
         local: connections.local.serialize(),
       }),
       close: () => {
-        closeAll()
+        for (const name of storeNames) stores[name].close()
         place.release()
       },
     }

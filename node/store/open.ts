@@ -32,8 +32,11 @@ function pragma(database: Database.Database, text: string): unknown {
   return database.pragma(text, { simple: true })
 }
 
+/** How much of an existing file is looked at: all of it, all if it is small, or nothing because it was just looked at. */
+export type Check = 'whole' | 'small' | 'none'
+
 /** The name of the first table that is not well formed, or null. */
-function damagedTable(database: Database.Database): string | null {
+function damagedTable(database: Database.Database, check: 'whole' | 'small'): string | null {
   const tables = database
     .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'")
     .pluck()
@@ -41,14 +44,20 @@ function damagedTable(database: Database.Database): string | null {
   const size = Number(pragma(database, 'page_count')) * Number(pragma(database, 'page_size'))
   for (const table of tables) {
     const name = `"${table}"`
-    if (size > checkedSizeBytesMax) database.prepare(`SELECT 1 FROM ${name} LIMIT 1`).get()
+    if (check === 'small' && size > checkedSizeBytesMax)
+      database.prepare(`SELECT 1 FROM ${name} LIMIT 1`).get()
     else if (pragma(database, `quick_check(${name})`) !== 'ok') return table
   }
   return null
 }
 
 /** Throws when an existing file is foreign, damaged or newer than this program. Reads only. */
-function checkExisting(database: Database.Database, file: string, schema: Schema): void {
+function checkExisting(
+  database: Database.Database,
+  file: string,
+  schema: Schema,
+  check: 'whole' | 'small',
+): void {
   if (pragma(database, 'application_id') !== schema.applicationId)
     throw new DamagedDatabase(file, `damaged, or not Souk's ${schema.title}`)
   const version = Number(pragma(database, 'user_version'))
@@ -58,7 +67,7 @@ function checkExisting(database: Database.Database, file: string, schema: Schema
       `format ${version} is newer than this program knows (${schema.migrations.length}); start a newer Souk`,
     )
   if (version < 1) throw new DamagedDatabase(file, 'damaged: it has no format version')
-  const table = damagedTable(database)
+  const table = damagedTable(database, check)
   if (table !== null) throw new DamagedDatabase(file, `damaged: table ${table} is not well formed`)
 }
 
@@ -106,15 +115,15 @@ function asDamage(file: string, error: unknown): unknown {
   return translateError(file, error)
 }
 
-/** Checks (if it is not new), configures and migrates; closes the database again when it is refused. */
+/** Checks, configures and migrates; closes the database again when it is refused. */
 export function prepareDatabase(
   database: Database.Database,
   file: string,
   schema: Schema,
-  isNew: boolean,
+  check: Check,
 ): Database.Database {
   try {
-    if (!isNew) checkExisting(database, file, schema)
+    if (check !== 'none') checkExisting(database, file, schema, check)
     configure(database, file)
     migrate(database, schema)
     return database
@@ -130,17 +139,24 @@ export function openFile(path: string, schema: Schema, isNew: boolean): Database
     // SQLite gives -wal and -shm the mode of the database file.
     if (isNew) closeSync(openSync(path, 'ax', ownerOnly))
     else if (statSync(path).size === 0) throw new DamagedDatabase(path, 'damaged: the file is empty')
-    return prepareDatabase(new Database(path, { timeout: busyTimeoutMs }), path, schema, isNew)
+    const database = new Database(path, { timeout: busyTimeoutMs })
+    return prepareDatabase(database, path, schema, isNew ? 'none' : 'small')
   } catch (error) {
     throw error instanceof StoreFailure ? error : asDamage(path, error)
   }
+}
+
+/** Opens a file of ours that was checked a moment ago. */
+export function reopenFile(path: string, schema: Schema): Database.Database {
+  const database = new Database(path, { timeout: busyTimeoutMs, fileMustExist: true })
+  return prepareDatabase(database, path, schema, 'none')
 }
 
 /** A database in memory: new, or from the bytes of an earlier one. */
 export function openMemory(name: string, schema: Schema, image: Uint8Array | undefined): Database.Database {
   try {
     const database = image === undefined ? new Database(':memory:') : new Database(Buffer.from(image))
-    return prepareDatabase(database, name, schema, image === undefined)
+    return prepareDatabase(database, name, schema, image === undefined ? 'none' : 'small')
   } catch (error) {
     throw error instanceof StoreFailure ? error : asDamage(name, error)
   }

@@ -17,12 +17,12 @@ import type { Connection } from './connection.ts'
 import { Meta } from './meta.ts'
 import { ProductLists } from './product-lists.ts'
 import { ShopTables } from './shop-tables.ts'
-import type { DigestOf, SinkOptions } from './snapshot-sink.ts'
+import { nothingApplied, stateOf } from './snapshot-copy.ts'
+import type { ShopState, SnapshotKind } from './snapshot-copy.ts'
+import type { SinkOptions } from './snapshot-sink.ts'
 import { FileSink, MemorySink } from './snapshot-sink.ts'
-import type { SnapshotKind, SnapshotState } from './snapshot.ts'
+import { SnapshotThreads } from './snapshot-thread.ts'
 import { fileSnapshot, memorySnapshot } from './snapshot.ts'
-
-const nothingApplied: AppliedState = { index: 0, term: 0, config: { voters: [], learners: [] } }
 
 /** Names for temporary files beside `shop.db`; whatever carries them at a start is left over and removed. */
 export const snapshotFilePrefix = 'shop.db.snapshot-'
@@ -32,17 +32,16 @@ export const incomingFilePrefix = 'shop.db.incoming-'
 export class SqliteShopStore implements ShopStore {
   readonly #connection: Connection
   readonly #directory: string | null
-  readonly #digestOf: DigestOf | undefined
   readonly #meta: Meta
   readonly #tables: ShopTables
   readonly #lists: ProductLists
+  readonly #threads = new SnapshotThreads()
   #temporaryFiles = 0
 
   /** `directory`: where `shop.db` is, null for one in memory. */
-  constructor(connection: Connection, directory: string | null, digestOf: DigestOf | undefined) {
+  constructor(connection: Connection, directory: string | null) {
     this.#connection = connection
     this.#directory = directory
-    this.#digestOf = digestOf
     this.#meta = new Meta(connection)
     this.#tables = new ShopTables(connection, this.#meta)
     this.#lists = new ProductLists(connection, this.#tables.products)
@@ -136,21 +135,24 @@ export class SqliteShopStore implements ShopStore {
   }
 
   async snapshot(kind: SnapshotKind): Promise<SnapshotSource> {
-    const state = { ...this.#state(), ...(kind === 'catalog' ? { applied: nothingApplied } : {}) }
-    if (this.#directory === null) return memorySnapshot(this.#connection, kind, state)
-    return fileSnapshot(this.#connection, kind, state, this.#temporaryFile(snapshotFilePrefix))
+    if (this.#directory === null) return memorySnapshot(this.#connection, kind)
+    const path = this.#temporaryFile(snapshotFilePrefix)
+    return fileSnapshot(this.#connection.file, kind, path, this.#threads)
   }
 
   receive(kind: SnapshotKind): SnapshotSink {
     const options: SinkOptions = {
       kind,
       connection: this.#connection,
-      own: () => ({ ...this.#stateToKeep(), clusterId: this.clusterId(), feed: this.feed() }),
-      digestOf: this.#digestOf,
+      own: () => this.#stateToKeep(),
     }
     return this.#directory === null
       ? new MemorySink(options)
-      : new FileSink(options, this.#temporaryFile(incomingFilePrefix))
+      : new FileSink(options, this.#temporaryFile(incomingFilePrefix), this.#threads)
+  }
+
+  keepVersionsAfter(oldest: () => CatalogVersion | null): void {
+    this.#tables.versions.oldestNeeded = oldest
   }
 
   sizeBytes(): number {
@@ -158,21 +160,14 @@ export class SqliteShopStore implements ShopStore {
   }
 
   close(): void {
+    this.#threads.close()
     this.#connection.close()
   }
 
   /** A copy must not be older than this. The catalog of rows that are known to be wrong is no measure. */
-  #stateToKeep(): SnapshotState {
-    const state = this.#state()
+  #stateToKeep(): ShopState {
+    const state = stateOf(this.#meta, this.#tables)
     return this.diverged() === null ? state : { ...state, catalog: { ...state.catalog, version: 0 } }
-  }
-
-  #state(): SnapshotState {
-    return {
-      applied: this.applied(),
-      catalog: this.#tables.catalog(),
-      membersVersion: this.#tables.membersVersion(),
-    }
   }
 
   #temporaryFile(prefix: string): string {

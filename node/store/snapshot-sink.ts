@@ -2,85 +2,54 @@
  * Takes a snapshot in: chunks are collected, then checked, then swapped in as a whole. At a crash at any point the old
  * database or the new one is there, never something between (DESIGN.md section 3, "Snapshots").
  */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import {
+  close,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  renameSync,
+  rmSync,
+  write,
+} from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
-import { Fault, StoreFailure, assert } from '../faults.ts'
-import type { ClusterId, Digest } from '../ids.ts'
+import { Fault, StoreFailure, assert, isFault } from '../faults.ts'
 import type { SnapshotSink } from '../ports.ts'
-import { Connection, translateError } from './connection.ts'
+import { translateError } from './connection.ts'
+import type { Connection } from './connection.ts'
 import { Meta } from './meta.ts'
-import { openFile, openMemory, prepareDatabase } from './open.ts'
+import { openMemory, reopenFile } from './open.ts'
+import { adopt, keepNewerMembers, refuseOlder } from './snapshot-copy.ts'
+import type { ShopState, SnapshotKind } from './snapshot-copy.ts'
+import { notTaken, readerOf, unpack } from './snapshot-format.ts'
+import { databaseFileOf, filesOfCopy } from './snapshot-jobs.ts'
+import type { SnapshotThreads } from './snapshot-thread.ts'
 import { shopSchema } from './shop-schema.ts'
 import { ShopTables } from './shop-tables.ts'
-import type { SnapshotKind, SnapshotState } from './snapshot.ts'
 
-/** What the node has now, against which the copy is checked. */
-export type OwnState = SnapshotState & {
-  readonly clusterId: ClusterId | null
-  readonly feed: 'log' | 'broadcast'
-}
-/** Recomputes a catalog digest from product texts (node/core/digest.ts); `store/` may not import it. */
-export type DigestOf = (productTexts: Iterable<string>) => Digest
 export type SinkOptions = {
   readonly kind: SnapshotKind
   readonly connection: Connection
-  readonly own: () => OwnState
-  readonly digestOf: DigestOf | undefined
+  /** What the node has now, against which the copy is checked, at the beginning and again at the end. */
+  readonly own: () => ShopState
 }
 
 const ownerOnly = 0o600
+const writeAsync = promisify(write)
+const closeAsync = promisify(close)
 
-function notTaken(reason: string): Fault {
-  return new Fault('conflict', `the snapshot is not taken: ${reason}`)
+function ownTables({ connection }: SinkOptions): ShopTables {
+  return new ShopTables(connection, new Meta(connection))
 }
 
-/** Throws Fault unless the copy is whole and not older than what the node has. */
-function check(copy: ShopTables, meta: Meta, own: OwnState, options: SinkOptions): void {
-  const clusterId = meta.get<ClusterId | null>('cluster_id', null)
-  if (clusterId === null || (own.clusterId !== null && clusterId !== own.clusterId))
-    throw notTaken('it is of another cluster')
-  const catalog = copy.catalog()
-  if (catalog.version < own.catalog.version)
-    throw notTaken(`its catalog version ${catalog.version} is older than ${own.catalog.version} here`)
-  const applied = meta.get('applied', { index: 0 })
-  if (options.kind === 'full' && own.feed === 'log' && applied.index < own.applied.index)
-    throw notTaken(`its log index ${applied.index} is before ${own.applied.index} here`)
-  const digest = options.digestOf?.(copy.products.texts())
-  if (digest !== undefined && digest !== catalog.digest)
-    throw notTaken('its digest is not that of its products')
-}
-
-/**
- * The newer member list wins, by log index: a catalog may be newer than the list that came with it. Not in a full copy:
- * whoever goes on from it by the log must begin with exactly the rows of its index, or applying decides otherwise here.
- */
-function keepNewerMembers(copy: ShopTables, connection: Connection, own: ShopTables): void {
-  if (own.membersVersion() <= copy.membersVersion()) return
-  connection.run('DELETE FROM members')
-  connection.run('DELETE FROM removed_members')
-  for (const id of own.removedMembers()) copy.removeMember(id)
-  for (const member of own.members()) copy.putMember(member)
-  copy.setMembersVersion(own.membersVersion())
-}
-
-/** Checks the copy (opening it checked its tables) and makes it this node's: feed, members. */
-function adopt(database: Database.Database, file: string, options: SinkOptions): void {
-  const connection = new Connection(file, database)
-  const meta = new Meta(connection)
-  const copy = new ShopTables(connection, meta)
-  check(copy, meta, options.own(), options)
-  connection.transaction(() => {
-    if (options.kind === 'catalog')
-      keepNewerMembers(copy, connection, new ShopTables(options.connection, new Meta(options.connection)))
-    meta.set('feed', options.kind === 'full' ? 'log' : 'broadcast')
-    if (options.kind === 'catalog') meta.delete('applied')
-  })
-}
-
-/** What opening says about a copy that is no good is the sender's fault, not this node's disk's. */
-function asFault(error: unknown): unknown {
-  return error instanceof StoreFailure ? notTaken(error.message) : error
+/** Until the swap nothing of this node's is touched: whatever went wrong is about the copy, and no reason to end. */
+function asFault(error: unknown): Fault {
+  if (isFault(error)) return error
+  return notTaken(error instanceof Error ? error.message : String(error))
 }
 
 export class MemorySink implements SnapshotSink {
@@ -96,10 +65,11 @@ export class MemorySink implements SnapshotSink {
     this.#chunks.push(bytes.slice())
   }
 
-  async install(): Promise<void> {
+  async install(swapped?: () => void): Promise<void> {
     assert(this.#chunks !== null, 'a snapshot is installed once')
-    const bytes = Buffer.concat(this.#chunks)
+    const packed = Buffer.concat(this.#chunks)
     this.#chunks = null
+    const bytes = Buffer.concat([...unpack(readerOf(packed))])
     let database: Database.Database
     try {
       database = openMemory('snapshot', shopSchema, bytes)
@@ -107,7 +77,8 @@ export class MemorySink implements SnapshotSink {
       throw asFault(error)
     }
     try {
-      adopt(database, 'snapshot', this.#options)
+      adopt(database, this.#options.own(), this.#options.kind)
+      if (this.#options.kind === 'catalog') keepNewerMembers(database, ownTables(this.#options))
     } catch (error) {
       database.close()
       throw error
@@ -115,6 +86,7 @@ export class MemorySink implements SnapshotSink {
     const { connection } = this.#options
     connection.database.close()
     connection.replace(database)
+    swapped?.()
   }
 
   async abandon(): Promise<void> {
@@ -129,102 +101,127 @@ function syncDirectory(path: string): void {
   closeSync(descriptor)
 }
 
-function syncFile(path: string): void {
-  const descriptor = openSync(path, 'r+')
-  fsyncSync(descriptor)
-  closeSync(descriptor)
-}
-
 export class FileSink implements SnapshotSink {
   readonly #options: SinkOptions
   readonly #path: string
+  readonly #threads: SnapshotThreads
   #descriptor: number | null
   #ended = false
 
   /** `path` is for the incoming copy, in the directory of the database. */
-  constructor(options: SinkOptions, path: string) {
+  constructor(options: SinkOptions, path: string, threads: SnapshotThreads) {
     this.#options = options
     this.#path = path
-    this.#descriptor = this.#guard(() => openSync(path, 'ax', ownerOnly))
+    this.#threads = threads
+    try {
+      this.#descriptor = openSync(path, 'ax', ownerOnly)
+    } catch (error) {
+      throw translateError(path, error)
+    }
   }
 
   async write(bytes: Uint8Array): Promise<void> {
     const descriptor = this.#descriptor
     assert(descriptor !== null, 'a snapshot that ended takes no more bytes')
-    this.#guard(() => {
-      for (let written = 0; written < bytes.length;) written += writeSync(descriptor, bytes, written)
-    })
+    try {
+      for (let written = 0; written < bytes.length;) {
+        const { bytesWritten } = await writeAsync(descriptor, bytes, written)
+        written += bytesWritten
+      }
+    } catch (error) {
+      throw translateError(this.#path, error)
+    }
   }
 
-  async install(): Promise<void> {
+  async install(swapped?: () => void): Promise<void> {
     assert(this.#descriptor !== null && !this.#ended, 'a snapshot is installed once')
+    const { kind, connection, own } = this.#options
     try {
-      this.#closeDescriptor()
-      this.#prepare()
+      await this.#closeDescriptor()
+      const job = {
+        kind: 'prepare',
+        snapshot: kind,
+        shopFile: connection.file,
+        path: this.#path,
+        own: own(),
+      } as const
+      const copy = await this.#threads.prepare(job)
+      // A copy that is being made reads the old file: it could not be closed for good.
+      await this.#threads.whenNobodyReads()
+      // The node worked on meanwhile.
+      refuseOlder(copy, own(), kind)
+      this.#addNewerMembers(copy)
+      this.#emptyLog()
     } catch (error) {
       await this.abandon()
-      throw error
+      throw asFault(error)
     }
     this.#ended = true
-    this.#guard(() => this.#swap())
+    const old = `${this.#path}.old`
+    this.#swap(old)
+    swapped?.()
+    await rm(old, { force: true })
   }
 
   async abandon(): Promise<void> {
     if (this.#ended) return
     this.#ended = true
-    this.#closeDescriptor()
-    rmSync(this.#path, { force: true })
+    await this.#closeDescriptor()
+    await Promise.all(filesOfCopy(this.#path).map((file) => rm(file, { force: true })))
   }
 
-  #prepare(): void {
-    const path = this.#path
-    let database: Database.Database
+  #addNewerMembers(copy: ShopState): void {
+    if (this.#options.kind === 'full' || this.#options.own().membersVersion <= copy.membersVersion) return
+    const database = reopenFile(databaseFileOf(this.#path), shopSchema)
     try {
-      database = prepareDatabase(new Database(path), path, shopSchema, false)
-    } catch (error) {
-      const translated = translateError(path, error)
-      throw asFault(translated)
-    }
-    try {
-      // One file, so that one rename brings all of it.
-      database.pragma('journal_mode = DELETE')
-      database.pragma('synchronous = FULL')
-      adopt(database, path, this.#options)
+      keepNewerMembers(database, ownTables(this.#options))
     } finally {
       database.close()
     }
-    this.#guard(() => syncFile(path))
+  }
+
+  /** All that is committed moves into the old file, or nothing is done: another program may be reading it. */
+  #emptyLog(): void {
+    const { database } = this.#options.connection
+    const timeoutMs = database.pragma('busy_timeout', { simple: true }) as number
+    database.pragma('busy_timeout = 0')
+    const [result] = database.pragma('wal_checkpoint(TRUNCATE)') as { busy: number }[]
+    database.pragma(`busy_timeout = ${timeoutMs}`)
+    if (result?.busy !== 0)
+      throw new Fault('overloaded', 'another program reads the database', {}, { retryAfterSeconds: 1 })
   }
 
   /**
    * The old write-ahead log must be gone before the new file has its name, or SQLite would replay it over the new rows:
-   * closing the last connection checkpoints and removes it, and that removal is made durable first.
+   * closing the last connection removes it, emptied as it is, and that removal is made durable first. What fails here
+   * leaves this node without a database: StoreFailure.
    */
-  #swap(): void {
+  #swap(old: string): void {
     const { connection } = this.#options
     const file = connection.file
-    connection.database.pragma('wal_checkpoint(TRUNCATE)')
-    connection.close()
-    rmSync(`${file}-wal`, { force: true })
-    rmSync(`${file}-shm`, { force: true })
-    syncDirectory(dirname(file))
-    renameSync(this.#path, file)
-    syncDirectory(dirname(file))
-    assert(!existsSync(`${file}-wal`), 'the new file must not meet the old write-ahead log')
-    connection.replace(openFile(file, shopSchema, false))
-  }
-
-  #closeDescriptor(): void {
-    if (this.#descriptor === null) return
-    closeSync(this.#descriptor)
-    this.#descriptor = null
-  }
-
-  #guard<T>(work: () => T): T {
     try {
-      return work()
+      connection.close()
+      rmSync(`${file}-wal`, { force: true })
+      rmSync(`${file}-shm`, { force: true })
+      syncDirectory(dirname(file))
+      // A second name, so that giving back the space of the old file is not waited for.
+      linkSync(file, old)
+      renameSync(databaseFileOf(this.#path), file)
+      syncDirectory(dirname(file))
+      assert(!existsSync(`${file}-wal`), 'the new file must not meet the old write-ahead log')
+      connection.replace(reopenFile(file, shopSchema))
     } catch (error) {
-      throw translateError(this.#path, error)
+      const translated = translateError(file, error)
+      throw translated instanceof StoreFailure
+        ? translated
+        : new StoreFailure(file, "a snapshot can't be swapped in", error)
     }
+  }
+
+  async #closeDescriptor(): Promise<void> {
+    const descriptor = this.#descriptor
+    if (descriptor === null) return
+    this.#descriptor = null
+    await closeAsync(descriptor)
   }
 }

@@ -1,46 +1,40 @@
 /** Consistent copies of `shop.db`, readable in chunks (DESIGN.md section 3, "Snapshots"). */
-import { closeSync, fstatSync, openSync, readSync, rmSync } from 'node:fs'
+import { open, rm } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import Database from 'better-sqlite3'
 import { assert } from '../faults.ts'
 import type { LogIndex } from '../ids.ts'
 import type { AppliedState, CatalogState, SnapshotSource } from '../ports.ts'
 import { translateError } from './connection.ts'
 import type { Connection } from './connection.ts'
-import { votersOnlyMeta, votersOnlyTables } from './shop-schema.ts'
+import { strip } from './snapshot-copy.ts'
+import type { SnapshotKind, SnapshotState } from './snapshot-copy.ts'
+import { blocksOf, pack } from './snapshot-format.ts'
+import type { SnapshotThreads } from './snapshot-thread.ts'
 
-export type SnapshotKind = 'full' | 'catalog'
-/** What the copy holds, said beside its bytes. */
-export type SnapshotState = {
+abstract class Source implements SnapshotSource {
   readonly applied: AppliedState
   readonly catalog: CatalogState
   readonly membersVersion: LogIndex
-}
+  readonly sizeBytes: number
 
-const ownerOnly = 0o600
-
-/** Removes what only voters may hold, also from free pages: VACUUM writes the file anew without them. */
-function scrub(database: Database.Database): void {
-  database.pragma('foreign_keys = OFF')
-  for (const table of votersOnlyTables) database.exec(`DELETE FROM ${table}`)
-  for (const key of votersOnlyMeta) database.prepare('DELETE FROM meta WHERE key = ?').run(key)
-  database.exec('VACUUM')
-}
-
-class BytesSource implements SnapshotSource {
-  readonly applied: AppliedState
-  readonly catalog: CatalogState
-  readonly membersVersion: LogIndex
-  readonly #bytes: Uint8Array
-
-  constructor(state: SnapshotState, bytes: Uint8Array) {
+  constructor(state: SnapshotState, sizeBytes: number) {
     this.applied = state.applied
     this.catalog = state.catalog
     this.membersVersion = state.membersVersion
-    this.#bytes = bytes
+    this.sizeBytes = sizeBytes
   }
 
-  get sizeBytes(): number {
-    return this.#bytes.byteLength
+  abstract read(offset: number, sizeBytesMax: number): Promise<Uint8Array>
+  abstract close(): Promise<void>
+}
+
+class BytesSource extends Source {
+  readonly #bytes: Uint8Array
+
+  constructor(state: SnapshotState, bytes: Uint8Array) {
+    super(state, bytes.byteLength)
+    this.#bytes = bytes
   }
 
   async read(offset: number, sizeBytesMax: number): Promise<Uint8Array> {
@@ -53,86 +47,59 @@ class BytesSource implements SnapshotSource {
 }
 
 /** Reads a temporary file, which is gone after `close` (or, after a crash, at the next start). */
-class FileSource implements SnapshotSource {
-  readonly applied: AppliedState
-  readonly catalog: CatalogState
-  readonly membersVersion: LogIndex
-  readonly sizeBytes: number
+class FileSource extends Source {
   readonly #path: string
-  #descriptor: number | null
+  #file: FileHandle | null
 
-  constructor(state: SnapshotState, path: string) {
-    this.applied = state.applied
-    this.catalog = state.catalog
-    this.membersVersion = state.membersVersion
+  constructor(state: SnapshotState, sizeBytes: number, path: string, file: FileHandle) {
+    super(state, sizeBytes)
     this.#path = path
-    this.#descriptor = openSync(path, 'r')
-    this.sizeBytes = fstatSync(this.#descriptor).size
+    this.#file = file
   }
 
   async read(offset: number, sizeBytesMax: number): Promise<Uint8Array> {
-    assert(this.#descriptor !== null, 'a closed snapshot is not read')
+    assert(this.#file !== null, 'a closed snapshot is not read')
     try {
       const bytes = Buffer.alloc(Math.max(0, Math.min(sizeBytesMax, this.sizeBytes - offset)))
-      const count = readSync(this.#descriptor, bytes, 0, bytes.length, offset)
-      return new Uint8Array(bytes.subarray(0, count))
+      const { bytesRead } = await this.#file.read(bytes, 0, bytes.length, offset)
+      return bytes.subarray(0, bytesRead)
     } catch (error) {
       throw translateError(this.#path, error)
     }
   }
 
   async close(): Promise<void> {
-    if (this.#descriptor === null) return
-    closeSync(this.#descriptor)
-    this.#descriptor = null
-    rmSync(this.#path, { force: true })
+    const file = this.#file
+    if (file === null) return
+    this.#file = null
+    await file.close()
+    await rm(this.#path, { force: true })
   }
 }
 
 /** A copy of a database in memory. */
-export function memorySnapshot(
-  connection: Connection,
-  kind: SnapshotKind,
-  state: SnapshotState,
-): SnapshotSource {
-  const bytes = connection.serialize()
-  if (kind === 'full') return new BytesSource(state, bytes)
-  const copy = new Database(bytes)
+export function memorySnapshot(connection: Connection, kind: SnapshotKind): SnapshotSource {
+  const copy = new Database(connection.serialize())
   try {
-    scrub(copy)
-    return new BytesSource(state, copy.serialize())
+    const state = strip(copy, kind)
+    return new BytesSource(state, Buffer.concat([...pack(blocksOf(copy.serialize()))]))
   } finally {
     copy.close()
   }
 }
 
 /** A copy of a database file at `path`, which must not exist. Leaves nothing behind when it fails. */
-export function fileSnapshot(
-  connection: Connection,
+export async function fileSnapshot(
+  shopFile: string,
   kind: SnapshotKind,
-  state: SnapshotState,
   path: string,
-): SnapshotSource {
+  threads: SnapshotThreads,
+): Promise<SnapshotSource> {
+  const { state, sizeBytes } = await threads.make({ kind: 'make', snapshot: kind, shopFile, path })
   try {
-    // VACUUM INTO takes an empty file and keeps its mode: nobody else may read accounts while they lie there.
-    closeSync(openSync(path, 'ax', ownerOnly))
-    connection.run('VACUUM INTO ?', path)
-    if (kind === 'catalog') scrubFile(path)
-    return new FileSource(state, path)
+    return new FileSource(state, sizeBytes, path, await open(path, 'r'))
   } catch (error) {
-    rmSync(path, { force: true })
+    await rm(path, { force: true })
     throw translateError(path, error)
-  }
-}
-
-function scrubFile(path: string): void {
-  const copy = new Database(path)
-  try {
-    // The copy is worth nothing after a crash, so it needs no protection against one.
-    copy.pragma('journal_mode = MEMORY')
-    copy.pragma('synchronous = OFF')
-    scrub(copy)
-  } finally {
-    copy.close()
   }
 }

@@ -6,32 +6,53 @@ import type { Connection } from './connection.ts'
 const versionsMax = 2_000
 /** Their JSON altogether: about what a snapshot of a large catalog weighs. */
 const versionsSizeBytesMax = 64 * 1024 * 1024
+/** … and this much for those who are reading a copy and will go on from its version: then they begin again. */
+const versionsHeldSizeBytesMax = 256 * 1024 * 1024
 
-type Row = { version: number; size_bytes: number; json: string }
+type Row = { version: number; size_bytes: number }
 
 /** Table `catalog_versions`: the newest versions, for broadcast and pull. */
 export class VersionTable {
   readonly #connection: Connection
+  /** Of all that are kept; null when it must be asked for. */
+  #sizeBytes: number | null = null
+  /** Null: nobody is going on from a version now. */
+  oldestNeeded: () => CatalogVersion | null = () => null
 
   constructor(connection: Connection) {
     this.#connection = connection
+    connection.onReset(() => (this.#sizeBytes = null))
   }
 
   append(record: CatalogVersionRecord): void {
     const json = JSON.stringify(record)
+    const sizeBytes = Buffer.byteLength(json)
+    const before = this.#size()
+    // The digest keeps a version from coming twice; should one be replaced, the size is only asked for again.
+    const replaced = this.#connection.run('DELETE FROM catalog_versions WHERE version = ?', record.version)
     this.#connection.run(
-      'INSERT OR REPLACE INTO catalog_versions (version, size_bytes, json) VALUES (?, ?, ?)',
+      'INSERT INTO catalog_versions (version, size_bytes, json) VALUES (?, ?, ?)',
       record.version,
-      Buffer.byteLength(json),
+      sizeBytes,
       json,
     )
-    this.#connection.run('DELETE FROM catalog_versions WHERE version <= ?', record.version - versionsMax)
-    let sizeBytes = this.#sizeBytes()
-    while (sizeBytes > versionsSizeBytesMax) {
-      const oldest = this.#connection.one<Row>('SELECT * FROM catalog_versions ORDER BY version LIMIT 1')
-      if (oldest === undefined || oldest.version === record.version) return
+    this.#sizeBytes = replaced > 0 ? null : before + sizeBytes
+    this.#dropOldest(record.version)
+  }
+
+  #dropOldest(newest: CatalogVersion): void {
+    const needed = this.oldestNeeded() ?? newest
+    for (;;) {
+      const oldest = this.#connection.one<Row>(
+        'SELECT version, size_bytes FROM catalog_versions ORDER BY version LIMIT 1',
+      )
+      if (oldest === undefined || oldest.version >= newest) return
+      const sizeBytes = this.#size()
+      const isTooMuch = oldest.version <= newest - versionsMax || sizeBytes > versionsSizeBytesMax
+      const isHeld = oldest.version > needed && sizeBytes <= versionsHeldSizeBytesMax
+      if (!isTooMuch || isHeld) return
       this.#connection.run('DELETE FROM catalog_versions WHERE version = ?', oldest.version)
-      sizeBytes -= oldest.size_bytes
+      this.#sizeBytes = sizeBytes - oldest.size_bytes
     }
   }
 
@@ -45,7 +66,10 @@ export class VersionTable {
     const records: CatalogVersionRecord[] = []
     let sizeBytes = 0
     for (let version = afterVersion + 1; version <= current; version += 1) {
-      const row = this.#connection.one<Row>('SELECT * FROM catalog_versions WHERE version = ?', version)
+      const row = this.#connection.one<Row & { json: string }>(
+        'SELECT * FROM catalog_versions WHERE version = ?',
+        version,
+      )
       if (row === undefined) return records.length === 0 ? null : records
       sizeBytes += row.size_bytes
       if (records.length > 0 && sizeBytes > sizeBytesMax) break
@@ -54,8 +78,9 @@ export class VersionTable {
     return records
   }
 
-  #sizeBytes(): number {
+  #size(): number {
     const sql = 'SELECT sum(size_bytes) AS size FROM catalog_versions'
-    return this.#connection.one<{ size: number | null }>(sql)?.size ?? 0
+    this.#sizeBytes ??= this.#connection.one<{ size: number | null }>(sql)?.size ?? 0
+    return this.#sizeBytes
   }
 }

@@ -1,5 +1,4 @@
 /** One simulated machine: a disk that outlives its process, and at most one life of the process at a time. */
-import { catalogDigestOf } from '../../node/core/digest.ts'
 import type { MemberId, NodeName } from '../../node/ids.ts'
 import type { Logger, PasswordHasher } from '../../node/ports.ts'
 import { createReplica } from '../../node/replica.ts'
@@ -202,7 +201,6 @@ export class Host {
       { memory: this.#images },
       {
         createIdentity: () => ({ memberId: this.id, privateKey: new Uint8Array([1]) }),
-        digestOf: catalogDigestOf,
       },
     )
   }

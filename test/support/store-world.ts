@@ -15,7 +15,7 @@ import type {
 } from '../../node/commands.ts'
 import { applyEntry } from '../../node/core/apply.ts'
 import type { ApplyOutcome } from '../../node/core/apply.ts'
-import { canonicalProduct, catalogDigestOf } from '../../node/core/digest.ts'
+import { canonicalProduct } from '../../node/core/digest.ts'
 import type {
   ClusterId,
   CommandId,
@@ -44,7 +44,6 @@ export function options(more: Partial<OpenOptions> = {}): OpenOptions {
       identities += 1
       return { memberId: `member${identities}` as MemberId, privateKey: new Uint8Array([1, 2, identities]) }
     },
-    digestOf: catalogDigestOf,
     ...more,
   }
 }

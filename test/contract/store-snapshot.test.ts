@@ -5,6 +5,7 @@ import { catalogDigestOf } from '../../node/core/digest.ts'
 import { Fault } from '../../node/faults.ts'
 import type { SnapshotSource } from '../../node/ports.ts'
 import type { OpenedStores } from '../../node/store/index.ts'
+import { blocksOf, pack, readerOf, unpack } from '../../node/store/snapshot-format.ts'
 import {
   Applying,
   copySnapshot,
@@ -128,13 +129,16 @@ describe.each(pairs)('a snapshot, %s', (_name, makeFrom, makeTo) => {
       await sink.write(bytes)
       await sink.install()
     }
-    const flipped = Buffer.from(good)
+    const flipped = Buffer.concat([...unpack(readerOf(good))])
     flipped.write('X', flipped.indexOf('"handle":"lamp"') + 12)
+    const rotten = Buffer.from(good)
+    rotten[good.length >> 1] = (rotten[good.length >> 1] ?? 0) ^ 0x40
     const bad: [string, Uint8Array][] = [
       ['empty', new Uint8Array(0)],
       ['torn', good.subarray(0, good.length - 4_096)],
       ['no database', Buffer.from('x'.repeat(8_192))],
-      ['a changed product', flipped],
+      ['a changed product', Buffer.concat([...pack(blocksOf(flipped))])],
+      ['a changed bit on the way', rotten],
     ]
     for (const [name, bytes] of bad) await expect(install(bytes), `${name}`).rejects.toThrow(Fault)
     for (let n = 1; n < 9; n += 1) own.change(replace(`own-${n}`))
@@ -149,6 +153,26 @@ describe.each(pairs)('a snapshot, %s', (_name, makeFrom, makeTo) => {
     to = toWorld.reopen(to)
     expect([...to.shop.allProducts()].slice(0, before.length)).toEqual(before)
     expect(to.shop.feed()).toBe('log')
+  })
+
+  test('the node works on while a copy is checked; what it did meanwhile counts', async () => {
+    const from = busyShop(makeFrom())
+    const good = await bytesOf(from.stores.shop.snapshot('catalog'))
+    const to = makeTo().open()
+    setCluster(to)
+    const sink = to.shop.receive('catalog')
+    await sink.write(good)
+    let swapped = 0
+    const installing = sink.install(() => {
+      expect(to.shop.read.catalog()).toEqual(from.stores.shop.read.catalog())
+      expect(to.shop.read.currency()).toBe('USD')
+      swapped += 1
+    })
+    // In memory the swap has happened by now; with files the thread has just been started.
+    to.shop.transaction((tables) => tables.setMembersVersion(99))
+    await installing
+    expect(swapped).toBe(1)
+    expect(to.shop.read.membersVersion()).toBe(99)
   })
 
   test('a follower of the log does not go back, and newer members stay', async () => {

@@ -174,7 +174,7 @@ function explain(error: unknown): { text: string; exitCode: number } {
 
 /** Offline: neither ports nor secrets are needed. */
 function recoverNode(dataDirectory: string, confirm: string | null): void {
-  const stores = openForRecovery(dataDirectory, { digestOf: catalogDigestOf })
+  const stores = openForRecovery(dataDirectory)
   try {
     const logger = systemLogger({ level: 'warn', base: {} })
     process.stdout.write(runRecovery(stores, confirm, { random: systemRandom(), logger }))

@@ -2,7 +2,6 @@
  * Drives the consensus core: gathers the inputs of one turn, steps, persists, sends, applies, in that order
  * (DESIGN.md section 3; dissertation section 10.2). Nothing leaves this node before the disk has it.
  */
-import { truncateThrough } from '../core/log-truncation.ts'
 import { Raft } from '../core/raft/raft.ts'
 import type { RaftConfig, RaftEffects, RaftInput, RaftMessage } from '../core/raft/types.ts'
 import { Fault } from '../faults.ts'
@@ -13,6 +12,7 @@ import type { Applied } from './applier.ts'
 import { ConsensusWaiters } from './consensus-waiters.ts'
 import type { Settings } from './context.ts'
 import type { Counters } from './counters.ts'
+import { dueCut } from './log-cut.ts'
 import { FullDisk, isDiskFull, successorOf, whileThereIsSpace } from './full-disk.ts'
 
 /** Inputs waiting for the next turn; messages beyond it are dropped (Raft sends again), proposals refused. */
@@ -368,28 +368,12 @@ export class Consensus {
 
   /** The oldest entries go, but members that are slow, or take a snapshot now, still find theirs. */
   #compact(): void {
-    const { log } = this.#options.stores
-    const followers = [...this.#raft.progress().values()]
-    const oldestRead = this.#options.hooks.oldestRead()
-    const through = truncateThrough({
-      snapshotIndex: log.snapshotIndex(),
-      lastIndex: log.lastIndex(),
-      appliedIndex: this.#applier.applied.index,
-      sizeBytes: log.sizeBytes(),
-      needed: [
-        ...followers.flatMap(({ recentActive, state, matchIndex }) =>
-          recentActive && state !== 'snapshot' ? [matchIndex] : [],
-        ),
-        ...(oldestRead === null ? [] : [oldestRead]),
-      ],
-    })
-    if (through === null) return
-    const term = log.termAt(through)
+    const { stores, hooks, logger } = this.#options
+    const { index, config } = this.#applier.applied
+    const cut = dueCut(stores.log, index, this.#raft.progress(), hooks.oldestRead())
+    if (cut === null) return
     // The configuration of a later, committed index: entries between that set others bring it back to the same.
-    if (term === undefined) return
-    whileThereIsSpace(this.#options.logger, 'the log is cut later', () =>
-      log.compact(through, term, this.#applier.applied.config),
-    )
+    whileThereIsSpace(logger, 'the log is cut later', () => stores.log.compact(cut.index, cut.term, config))
   }
 
   #turnSoon(): void {

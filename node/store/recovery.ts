@@ -8,7 +8,6 @@ import type { ClusterId, LogIndex, MemberId, Term } from '../ids.ts'
 import type { MemberRecord } from '../commands.ts'
 import type { RaftConfig, Stores } from '../ports.ts'
 import type { Connection } from './connection.ts'
-import type { OpenOptions } from './index.ts'
 import { SqliteLocalStore } from './local-store.ts'
 import { SqliteLogStore } from './log-store.ts'
 import { DirectoryPlace } from './places.ts'
@@ -37,7 +36,7 @@ export type RecoveryStores = Stores & {
 }
 
 /** Throws StoreFailure when the directory holds no node, is damaged, or a node is running in it. */
-export function openForRecovery(directory: string, options: Pick<OpenOptions, 'digestOf'>): RecoveryStores {
+export function openForRecovery(directory: string): RecoveryStores {
   const place = new DirectoryPlace(directory, { forRecovery: true })
   const opened: Connection[] = []
   try {
@@ -52,7 +51,7 @@ export function openForRecovery(directory: string, options: Pick<OpenOptions, 'd
       return connection
     })
     assert(log !== undefined && local !== undefined && shop !== undefined, 'three were opened')
-    return recoveryStores(place, { log, local, shop }, options)
+    return recoveryStores(place, { log, local, shop })
   } catch (error) {
     for (const connection of opened) connection.close()
     place.release()
@@ -116,12 +115,8 @@ function rebindShop(
   })
 }
 
-function recoveryStores(
-  place: DirectoryPlace,
-  connections: Connections,
-  options: Pick<OpenOptions, 'digestOf'>,
-): RecoveryStores {
-  const shop = new SqliteShopStore(connections.shop, place.directory, options.digestOf)
+function recoveryStores(place: DirectoryPlace, connections: Connections): RecoveryStores {
+  const shop = new SqliteShopStore(connections.shop, place.directory)
   const count = (connection: Connection, table: string): number =>
     connection.one<{ count: number }>(`SELECT count(*) AS count FROM ${table}`)?.count ?? 0
   return {

@@ -78,6 +78,7 @@ export class ConsensusNode {
         changed: () => undefined,
         snapshotWanted: () => undefined,
         stateWanted: () => undefined,
+        oldestRead: () => null,
         fatal: (error) => {
           this.failure = error
         },

@@ -99,7 +99,7 @@ function attempt(
   confirm: string | null,
   wrap = (stores: RecoveryStores) => stores,
 ): string {
-  const stores = openForRecovery(directory, options())
+  const stores = openForRecovery(directory)
   try {
     return runRecovery(wrap(stores), confirm, ports)
   } catch (error) {
@@ -236,7 +236,7 @@ describe('a recovery that is cut off', () => {
       expect(refusal).toContain('a recovery was begun here and not finished')
       // Another random id would make a mix of three: the one that was drawn first stays.
       const bytes = (size: number): Uint8Array => new Uint8Array(size).fill(9)
-      const stores = openForRecovery(directory, options())
+      const stores = openForRecovery(directory)
       const said = runRecovery(stores, confirmation, { ...ports, random: { bytes } as unknown as Random })
       stores.close()
       expect(said).toContain(recovered)
@@ -271,14 +271,14 @@ describe('a survivor that was no voter', () => {
 describe('no survivor', () => {
   test('a directory that is not there is not made', () => {
     const directory = join(temporaryDirectory(), 'nothing')
-    expect(refusalOf(() => openForRecovery(directory, options()))).toContain('there is no node')
+    expect(refusalOf(() => openForRecovery(directory))).toContain('there is no node')
     expect(existsSync(directory)).toBe(false)
   })
 
   test('one in which a node is running', () => {
     const directory = survivorDirectory()
     const stores = openStores(directory, options())
-    expect(refusalOf(() => openForRecovery(directory, options()))).toContain('another node is running')
+    expect(refusalOf(() => openForRecovery(directory))).toContain('another node is running')
     stores.close()
   })
 

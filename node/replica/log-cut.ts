@@ -1,0 +1,27 @@
+/** Where the log may be cut now: gathers what `core/log-truncation.ts` decides by. */
+import { truncateThrough } from '../core/log-truncation.ts'
+import type { MemberProgress } from '../core/raft/types.ts'
+import type { LogIndex, MemberId, Term } from '../ids.ts'
+import type { LogStore } from '../ports.ts'
+
+/** The entry through which the log goes, or null. `oldestRead`: the oldest snapshot that somebody reads here. */
+export function dueCut(
+  log: LogStore,
+  appliedIndex: LogIndex,
+  progress: ReadonlyMap<MemberId, MemberProgress>,
+  oldestRead: LogIndex | null,
+): { index: LogIndex; term: Term } | null {
+  const needed = [...progress.values()]
+    .filter(({ recentActive, state }) => recentActive && state !== 'snapshot')
+    .map(({ matchIndex }) => matchIndex)
+  if (oldestRead !== null) needed.push(oldestRead)
+  const index = truncateThrough({
+    snapshotIndex: log.snapshotIndex(),
+    lastIndex: log.lastIndex(),
+    appliedIndex,
+    sizeBytes: log.sizeBytes(),
+    needed,
+  })
+  const term = index === null ? undefined : log.termAt(index)
+  return index === null || term === undefined ? null : { index, term }
+}

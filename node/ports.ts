@@ -155,7 +155,7 @@ export interface LogStore extends LogReader {
   }): void
   /** Drops entries through `index`, which a snapshot or the applied state covers. */
   compact(index: LogIndex, term: Term, config: RaftConfig): void
-  /** After an installed snapshot: no entries, the log starts after `index`. */
+  /** After an installed snapshot: no entries, the log starts after `index`; the own term is at least `term`. */
   resetTo(index: LogIndex, term: Term, config: RaftConfig): void
   /** Highest start counter seen of each peer, and the last committed (term, index) that it acknowledged. */
   peerStarts(peer: MemberId): { starts: number; lastTerm: Term; lastIndex: LogIndex } | null

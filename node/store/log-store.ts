@@ -155,7 +155,13 @@ export class SqliteLogStore implements LogStore {
 
   resetTo(index: LogIndex, term: Term, config: RaftConfig): void {
     assert(index >= this.#snapshot.index, 'an installed snapshot is never older than the one before')
-    this.#startAfter(index, term, config, Number.MAX_SAFE_INTEGER)
+    this.#connection.transaction(() => {
+      this.#startAfter(index, term, config, Number.MAX_SAFE_INTEGER)
+      // The sender may be of a term of which no message came before it. A node that starts must not find an entry of a
+      // term that it never heard of; and in a new term it has not voted (Raft, section 5.1).
+      if (term > this.#hardState.term) this.#connection.run('UPDATE node SET term = ?, vote = NULL', term)
+    })
+    if (term > this.#hardState.term) this.#hardState = { term, vote: null }
     this.#tail.clear()
     this.#lastIndex = index
   }

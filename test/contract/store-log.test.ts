@@ -90,6 +90,8 @@ describe.each(worlds)('LogStore in %s', (_kind, makeWorld) => {
     stores.log.resetTo(9, 4, config)
     stores = world.reopen(stores)
     expect([stores.log.snapshotIndex(), stores.log.lastIndex(), stores.log.termAt(9)]).toEqual([9, 9, 4])
+    // No message of term 4 came before the snapshot: it is the first that this node hears of it, and it has no vote there.
+    expect(stores.log.hardState()).toEqual({ term: 4, vote: null })
     stores.log.persist({ ...noWrite, append: [entry(10, 4)] })
     expect(stores.log.entries(1, 10, 1_000)).toEqual([entry(10, 4)])
     stores.close()

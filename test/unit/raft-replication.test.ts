@@ -301,6 +301,16 @@ describe('snapshots', () => {
     expect(solo.to('n2')).toMatchObject([{ ok: true, matchIndex: 8 }])
   })
 
+  test('installed from a primary of a later term: the term is adopted, without a vote', () => {
+    const solo = new Solo({ config: three, terms: [1], term: 2 })
+    solo.log.install(7, 3, three)
+    const effects = solo.step({ kind: 'snapshot-installed', index: 7, term: 3, config: three })
+    expect(effects.hardState).toEqual({ term: 3, vote: null })
+    expect(solo.raft.role).toBe('follower')
+    solo.receive('n2', append(3, 7, 3, [3]))
+    expect(solo.to('n2')).toMatchObject([{ ok: true, matchIndex: 8 }])
+  })
+
   test('installed while other inputs were waiting: the disk counts, and the late report changes nothing', () => {
     const solo = new Solo({ config: three, terms: [1, 1], term: 3 })
     solo.log.install(7, 3, three)

@@ -203,7 +203,8 @@ function onSnapshotInstalled(core: RaftState, index: LogIndex, term: Term, confi
   const onDisk = core.options.log
   assert(onDisk.lastIndex() >= core.commitIndex, 'a snapshot never drops committed entries')
   if (index <= core.commitIndex) return
-  if (core.role !== 'follower') becomeFollower(core, core.term, null)
+  // A snapshot with entries of a later term proves that term, as a message of it would (Raft, section 5.1).
+  if (core.role !== 'follower' || term > core.term) becomeFollower(core, Math.max(term, core.term), null)
   core.log.reload()
   const isThere = onDisk.snapshotIndex() >= index && core.log.termAt(index) === term
   assert(isThere, 'a snapshot is on disk before the core is told')

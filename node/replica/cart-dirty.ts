@@ -18,7 +18,7 @@ const attemptsCountedMax = 10
 
 export type DirtyCart = {
   readonly user: UserId
-  /** A bystander is here for as long as it has something that home is not known to have. */
+  /** A bystander is here for as long as it has something that home, or the keeper, is not known to have. */
   role: CartRole
   undelivered: boolean
   underReplicated: boolean
@@ -72,22 +72,32 @@ export class DirtyCarts {
     if (isMine) this.#onMine(cart)
     const { selfId, settings } = this.#context
     const set = this.#homes.serverSet(user)
+    // Who left the set forgets the cart once the set has it, and has nothing when it is in the set again.
+    if (Object.keys(cart.delivered).some((member) => !set.includes(member as MemberId)))
+      this.#shelf.forgetDelivery(user, set)
     const missing = missingAt(selfId, set, cart.delivered, cart.hash)
     // Whoever was home before, or heard what the present home did not, brings it there: nobody else knows of it.
-    const home = this.#homes.record(user)?.home
-    const owesHome = role === 'bystander' && home !== undefined && missing.includes(home)
-    if (role === 'bystander' && !owesHome) return this.#replace(user, null)
+    const owesLooker = role === 'bystander' && this.lacking(user).length > 0
+    if (role === 'bystander' && !owesLooker) return this.#replace(user, null)
     if (isMine && missing.length === 0 && cart.syncedHash === cart.hash) return this.#replace(user, null)
     const wanted = Math.min(settings.cartAcks, set.length)
     const before = this.#carts.get(user)
     this.#replace(user, {
       user,
       role,
-      undelivered: owesHome || (isMine && missing.length > 0),
+      undelivered: owesLooker || (isMine && missing.length > 0),
       underReplicated: isMine && disksWith(selfId, set, cart.delivered, cart.hash) < wanted,
       attempts: before?.attempts ?? 0,
       nextAtMs: before?.nextAtMs ?? this.#context.clock.monotonicMs(),
     })
+  }
+
+  /** Those that look after the cart, or should, and are not known to have what this node has of it. */
+  lacking(user: UserId): MemberId[] {
+    const cart = this.#shelf.get(user)
+    if (cart === null) return []
+    const missing = missingAt(this.#context.selfId, this.#homes.serverSet(user), cart.delivered, cart.hash)
+    return this.#keeper.lookersAfter(user).filter((member) => missing.includes(member))
   }
 
   #replace(user: UserId, cart: DirtyCart | null): void {

@@ -167,13 +167,13 @@ export class CartSync {
     await this.#shelf.writeDelivery()
   }
 
-  /** A bystander has something that home is not known to have. */
+  /** A bystander has something that home, or the keeper while home is dead, is not known to have. */
   async #bringHome(user: UserId): Promise<void> {
     this.#dirty.look(user)
-    const home = this.#homes.record(user)?.home
-    if (home === undefined || this.#dirty.get(user)?.role !== 'bystander') return
-    if (!this.#homes.asker.isKnownDead(home)) {
-      const isTaken = await this.#replication.sendTo(user, home, null, 'bulk')
+    if (this.#dirty.get(user)?.role !== 'bystander') return
+    for (const looker of this.#dirty.lacking(user)) {
+      if (this.#homes.asker.isKnownDead(looker)) continue
+      const isTaken = await this.#replication.sendTo(user, looker, null, 'bulk')
       const primary = this.#context.log.primary()
       const item = isTaken ? null : this.#replication.fullItem(user)
       // The primary may reach a home that this node does not.

@@ -35,7 +35,21 @@ export class Keeper {
   roleOf(user: UserId): CartRole {
     const set = this.#homes.serverSet(user)
     const record = this.#homes.record(user)
-    const keeper = keeperOf(set, record, (member) => this.#isAlive(member))
-    return cartRole({ self: this.#context.selfId, set, record, keeper })
+    return cartRole({ self: this.#context.selfId, set, record, keeper: this.#keeperOf(user) })
+  }
+
+  #keeperOf(user: UserId): MemberId | null {
+    const set = this.#homes.serverSet(user)
+    return keeperOf(set, this.#homes.record(user), (member) => this.#isAlive(member))
+  }
+
+  /**
+   * Who must have the cart so that it is looked after: the recorded home, and while that is dead the keeper, who may be
+   * new in the set and have nothing yet.
+   */
+  lookersAfter(user: UserId): MemberId[] {
+    const set = this.#homes.serverSet(user)
+    const lookers = [this.#homes.record(user)?.home ?? null, this.#keeperOf(user)]
+    return set.filter((member) => lookers.includes(member))
   }
 }

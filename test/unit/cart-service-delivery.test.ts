@@ -95,6 +95,32 @@ describe('sync', () => {
 })
 
 describe('members', () => {
+  test('a newcomer that looks after the carts of a removed home gets them, though their users stay away', async () => {
+    world = new CartWorld(3)
+    const gone = world.node('n2')
+    const users: UserId[] = []
+    for (let count = 0; count < 24; count += 1) {
+      const user = world.guest()
+      users.push(user)
+      await world.add(user, world.node('n1'))
+    }
+    await world.until(settled)
+    const served = users.filter((user) => gone.homes.record(user)?.home === gone.id)
+    gone.crash()
+    world.changeMembers(() => {
+      world.records.splice(
+        world.records.findIndex(({ id }) => id === gone.id),
+        1,
+      )
+    })
+    const newcomer = world.join('n4')
+    // First in the set, so the keeper while there is no home; and it has nothing.
+    const kept = served.filter((user) => newcomer.homes.serverSet(user)[0] === newcomer.id)
+    expect(kept.length).toBeGreaterThan(0)
+    const isThere = (user: UserId): boolean => newcomer.stores.local.cart(user) !== null
+    expect(await world.until(() => kept.every(isThere), 60_000)).toBe(true)
+  })
+
   test('new members get carts, and those that left the set forget them only after that', async () => {
     world = new CartWorld(3)
     const users: UserId[] = []

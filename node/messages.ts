@@ -30,6 +30,8 @@ export const peerProtocolVersion = 1
 export const frameSizeBytesMax = 8 * 1024 * 1024
 /** Most carts in one sync or distribute message: bounds the frame (32 kB a cart) and the work of one turn. */
 export const cartsPerMessageMax = 100
+/** Earlier server sets told of one user: joins come back to back when a cluster grows. */
+export const earlierSetsMax = 10
 
 const index = z.int().min(0)
 const term = z.int().min(0)
@@ -244,6 +246,8 @@ export const peerResponseSchemas = {
     record: homeRecordSchema.nullable(),
     bytes: base64.nullable(),
     hash: hash.nullable(),
+    /** Sets of the user before the present one; older programs don't say. */
+    earlierSets: z.array(z.array(memberIdSchema).max(16)).max(earlierSetsMax).optional(),
   }),
   'cart-sync': z.object({ acks: z.array(cartAckSchema) }),
   'cart-distribute': z.object({ acks: z.array(cartAckSchema) }),

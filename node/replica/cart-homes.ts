@@ -86,6 +86,7 @@ export class ServedCarts {
 
   /** What older sets had is here now, and goes to the present one. */
   async #forgetPrevious(user: UserId): Promise<void> {
+    this.#homes.earlier.forgetHeard(user)
     const set = this.#homes.serverSet(user)
     const previous = this.#homes.sessions.get(user)?.previousMembers ?? []
     if (previous.some((member) => !set.includes(member))) await this.#homes.sessions.setPrevious(user, set)

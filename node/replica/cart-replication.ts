@@ -6,6 +6,7 @@
  */
 import { isExpiredGuest } from '../core/carts.ts'
 import { isHigher } from '../core/homes.ts'
+import { earlierSetsMax } from '../messages.ts'
 import type { CartLine } from '../../crdt/cart.ts'
 import { Fault, isFault } from '../faults.ts'
 import type { LogIndex, MemberId, UserId } from '../ids.ts'
@@ -232,7 +233,15 @@ export class Replication {
       record: this.#homes.record(user),
       bytes: row === null ? null : Buffer.from(row.state).toString('base64'),
       hash: row === null ? null : row.hash,
+      earlierSets: this.#earlierSets(user),
     }
+  }
+
+  /** Where this node would look for older copies: a newcomer does not know it by itself. */
+  #earlierSets(user: UserId): MemberId[][] {
+    const previous = this.#homes.sessions.get(user)?.previousMembers ?? []
+    const sets = [...this.#homes.earlierSets(user), ...(previous.length > 0 ? [previous] : [])]
+    return sets.slice(0, earlierSetsMax)
   }
 
   /** Fetches a cart from a member and merges it; false when it gave no (valid) answer. */
@@ -245,6 +254,7 @@ export class Replication {
         { timeoutMs },
       )
       await this.#homes.take(user, answer.record)
+      this.#homes.earlier.heard(user, answer.earlierSets ?? [])
       if (answer.bytes === null || answer.hash === null) return true
       const item = { user, record: answer.record, bytes: answer.bytes, hash: answer.hash, undecided: [] }
       const ack = await this.receive(member, item, 'set')

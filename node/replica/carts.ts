@@ -164,7 +164,11 @@ export class CartService implements Carts, CartsView {
   async view(user: UserId): Promise<CartView> {
     await this.#served.open(user)
     if (!this.#homes.isHome(user)) throw notHome()
-    return await this.#shelf.exclusively(user, () => this.#homeViewNow(user, true))
+    return await this.#shelf.exclusively(user, () => {
+      // While this waited for its turn, the cart may have been handed to another home and forgotten.
+      if (!this.#homes.isHome(user)) throw notHome()
+      return this.#homeViewNow(user, true)
+    })
   }
 
   /** The lines of a cart that was shown here with this hash; null when they are not remembered. */
@@ -205,7 +209,9 @@ export class CartService implements Carts, CartsView {
   async change(user: UserId, change: CartChange, key?: string): Promise<CartChangeResult> {
     const edit: CartEdit = change
     const request = key === undefined ? undefined : requestKey(user, key, edit)
-    const { acks, wanted } = await this.#mutate(user, (document, { writer }) => {
+    let edited: { document: CartDocument; complete: boolean } | null = null
+    const { acks, wanted } = await this.#mutate(user, (document, { writer, complete }) => {
+      edited = { document, complete }
       const before = this.#quantityOf(document, edit)
       const { update } = document.edit(edit, writer, request)
       // After the edit, because a retry of what was done already must not fail; a fault undoes the edit.
@@ -214,7 +220,12 @@ export class CartService implements Carts, CartsView {
     })
     this.#context.counters.add('cart_changes_total')
     // It is done, whoever is home by now: to answer 503 would say that it is not (API.md, "Outcome rule").
-    const cart = await this.#shelf.exclusively(user, () => this.#homeViewNow(user, true))
+    const cart = await this.#shelf.exclusively(user, () => {
+      // Handed over and forgotten meanwhile: what was edited is what there was.
+      if (edited !== null && this.peek(user) === null)
+        return this.#views.build(user, edited.document, { complete: edited.complete, merged: [] })
+      return this.#homeViewNow(user, true)
+    })
     return { cart, acks, wanted }
   }
 

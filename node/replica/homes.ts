@@ -13,6 +13,7 @@ import type { LogIndex, MemberId, UserId } from '../ids.ts'
 import type { HomeRecord, PeerRequestOf, PeerResponseOf } from '../messages.ts'
 import type { Assignment, NodeAddress, Route } from '../replica-api.ts'
 import { HomeAsker } from './cart-asker.ts'
+import { EarlierSets } from './cart-sets.ts'
 import { LruMap } from './cart-lru.ts'
 import { Mover } from './cart-mover.ts'
 import { Sessions } from './cart-sessions.ts'
@@ -25,10 +26,6 @@ const confirmedLifeMs = 1_000
 const roundsMax = 4
 /** Users whose set or confirmed home is remembered in memory. */
 const cachedUsersMax = 20_000
-/** Earlier member lists of which sets are remembered: joins come back to back when a cluster grows. */
-const earlierListsMax = 8
-/** By then what was under way when the list changed has long been delivered, or noted on disk. */
-const earlierListLifeMs = 600_000
 
 type MemberRecords = Parameters<typeof serverSet>[1]
 type Confirmed = { record: HomeRecord; untilMs: number }
@@ -57,8 +54,8 @@ export class Homes implements HomesView {
   #carts: HomeCarts | null
   #sets = new LruMap<UserId, MemberId[]>(cachedUsersMax)
   #setsVersion: LogIndex = -1
-  /** Earlier member lists of this life, newest first, for users whose set has changed. */
-  #earlier: { members: MemberRecords; untilMs: number }[] = []
+  /** Sets of a user before the present one. */
+  readonly earlier: EarlierSets
   #members: MemberRecords = []
   readonly #confirmed = new LruMap<UserId, Confirmed>(cachedUsersMax)
   readonly #routing = new Map<string, Promise<Route>>()
@@ -71,6 +68,7 @@ export class Homes implements HomesView {
     this.commit = new GroupCommit(context.clock, context.stores.local)
     this.sessions = new Sessions(context.clock, context.stores.local, this.commit)
     this.asker = new HomeAsker(context, this)
+    this.earlier = new EarlierSets(context)
     this.#mover = new Mover(context, this)
   }
 
@@ -116,22 +114,15 @@ export class Homes implements HomesView {
     return set
   }
 
-  /** Sets of the user before the newest changes of the members list, as far as this life of the node saw them. */
   earlierSets(user: UserId): MemberId[][] {
-    const { serverSetSize } = this.#context.settings
-    const nowMs = this.#context.clock.monotonicMs()
-    this.#earlier = this.#earlier.filter((list) => list.untilMs > nowMs)
-    return this.#earlier.map(({ members }) => serverSet(user, members, serverSetSize))
+    return this.earlier.of(user, this.serverSet(user))
   }
 
   /** True when the list has changed since the last look. */
   #refreshSets(): boolean {
     const { members } = this.#context
     if (members.version() === this.#setsVersion) return false
-    if (this.#members.length > 0) {
-      const untilMs = this.#context.clock.monotonicMs() + earlierListLifeMs
-      this.#earlier = [{ members: this.#members, untilMs }, ...this.#earlier].slice(0, earlierListsMax)
-    }
+    if (this.#members.length > 0) this.earlier.noteList(this.#members)
     this.#setsVersion = members.version()
     this.#members = [...members.list()]
     this.#sets.clear()

@@ -43,16 +43,20 @@ export class Takeover {
   /** Merges what the others have; true when nothing acknowledged can be missing. */
   async pull(user: UserId): Promise<boolean> {
     const { selfId, settings, members } = this.#context
-    const set = this.#homes.serverSet(user)
-    const session = this.#homes.sessions.get(user)
-    const previous = session?.previousMembers ?? []
-    const groups = [set, ...this.#homes.earlierSets(user), ...(previous.length > 0 ? [previous] : [])]
     const isMember = (member: MemberId): boolean => members.get(member) !== null
-    const others = this.#others(user, groups).filter(isMember)
     const answered = new Set<MemberId>([selfId])
-    const isComplete = (): boolean => isTakeoverComplete(groups, answered, settings.cartAcks, isMember)
+    // Anew after each answer: it may name earlier sets that this node did not know of.
+    const others = (): MemberId[] => this.#others(user, this.#groups(user)).filter(isMember)
+    const isComplete = (): boolean =>
+      isTakeoverComplete(this.#groups(user), answered, settings.cartAcks, isMember)
     await this.#collect(user, others, answered, isComplete)
     return isComplete()
+  }
+
+  #groups(user: UserId): (readonly MemberId[])[] {
+    const set = this.#homes.serverSet(user)
+    const previous = this.#homes.sessions.get(user)?.previousMembers ?? []
+    return [set, ...this.#homes.earlierSets(user), ...(previous.length > 0 ? [previous] : [])]
   }
 
   /** Everybody who may have a copy: both sets, the homes, the primary, and whoever acknowledged one before. */
@@ -67,7 +71,7 @@ export class Takeover {
 
   #collect(
     user: UserId,
-    others: readonly MemberId[],
+    others: () => readonly MemberId[],
     answered: Set<MemberId>,
     isComplete: () => boolean,
   ): Promise<void> {
@@ -80,7 +84,8 @@ export class Takeover {
         resolve()
       }
       const timers = [clock.timer(pullWaitMs, end)]
-      const missing = (): MemberId[] => others.filter((member) => !answered.has(member))
+      const asked = new Set<MemberId>()
+      const missing = (): MemberId[] => others().filter((member) => !answered.has(member))
       const look = (): void => {
         if (isOver) return
         if (missing().length === 0) end()
@@ -95,12 +100,20 @@ export class Takeover {
       const ask = (member: MemberId): void => {
         if (isOver || this.#stopped) return
         this.#replicas.pullFrom(user, member, pullTimeoutMs).then((hasAnswered) => {
-          if (hasAnswered) answered.add(member)
-          else timers.push(clock.timer(againDelayMs, () => ask(member)))
+          if (hasAnswered) {
+            answered.add(member)
+            askNew()
+          } else timers.push(clock.timer(againDelayMs, () => ask(member)))
           look()
         }, reject)
       }
-      for (const member of others) ask(member)
+      const askNew = (): void => {
+        for (const member of others().filter((other) => !asked.has(other))) {
+          asked.add(member)
+          ask(member)
+        }
+      }
+      askNew()
     })
   }
 

@@ -142,6 +142,8 @@ export class ClusterControlService implements ClusterControl {
   }
 
   #memberId(node: NodeName): MemberId {
+    // Who was not let in yet knows nobody, and must not say that somebody does not exist.
+    if (this.#options.members.version() === 0) throw noPrimary('this node is not in a cluster yet')
     const member = this.#options.members.byName(node)
     if (member === null) throw new Fault('not-found', `no member is called ${node}`)
     return member.id

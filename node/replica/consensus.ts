@@ -63,6 +63,7 @@ export class Consensus {
   #tickDueMs = 0
   #stopped = false
   #seen = ''
+  #isFollower = true
   #canLead = true
   /** Waits for a full snapshot in the place of rows that are wrong. */
   #isRepairing: boolean
@@ -387,6 +388,8 @@ export class Consensus {
 
   #noticeChange(): void {
     const raft = this.#raft
+    if (this.#isFollower && raft.role !== 'follower') this.#options.counters.add('elections_started_total')
+    this.#isFollower = raft.role === 'follower'
     const seen = `${raft.role} ${raft.term} ${raft.primary} ${raft.config.voters.join()} ${raft.config.learners.join()}`
     if (seen === this.#seen) return
     this.#seen = seen

@@ -82,7 +82,7 @@ test('replicas stay as small as the home that rebases, also those that are a few
   let home = CartDocument.create({ clientId: 1, lineage: 'home-lineage' })
   const replicas = [2, 3].map((clientId) => CartDocument.load(home.encode(), { clientId }))
   let [earlier, rebases, peakSizeBytes]: [string[], number, number] = [[home.contentHash()], 0, 0]
-  for (let count = 0; count < 3_000; count += 1) {
+  for (let count = 0; count < 1_200; count += 1) {
     const edit: CartEdit = { kind: 'set', sku: `SKU-${count % 12}` as Sku, quantity: 1 + (count % 7) }
     home.edit(edit, writer, requestKey(user, String(count), edit))
     if (home.needsRebase()) {
@@ -90,8 +90,8 @@ test('replicas stay as small as the home that rebases, also those that are a few
       home = home.rebase({ clientId: 10 + rebases, lineage: `home-lineage-${count}`, hour: 1, earlier })
     }
     earlier = [home.contentHash(), ...earlier].slice(0, 8)
-    // The second replica hears of every fourth edit only.
-    for (const replica of count % 4 === 0 ? replicas : replicas.slice(0, 1)) {
+    // Whole documents, as after a gap: one replica gets every third, the other every seventh.
+    for (const replica of replicas.filter((_, index) => count % [3, 7][index]! === 0)) {
       replica.merge(home.encode())
       assert.equal(replica.contentHash(), home.contentHash())
       peakSizeBytes = Math.max(peakSizeBytes, replica.encode().byteLength)
@@ -99,7 +99,7 @@ test('replicas stay as small as the home that rebases, also those that are a few
   }
   const figures = `peak ${peakSizeBytes}, rebases ${rebases}`
   assert.ok(peakSizeBytes < 2 * atRestSizeBytesMax, figures)
-  assert.ok(rebases > 5 && rebases < 100, figures)
+  assert.ok(rebases > 2 && rebases < 40, figures)
 })
 
 test('the estimated size is never below the encoded one, and is exact after encoding', () => {

@@ -1,0 +1,160 @@
+/**
+ * What all benchmarks share: medians of several runs with the 99th percentile beside them, the machine and the versions
+ * they ran on, aims that are met or not, and a report in Markdown (standard output) and JSON (`bench/results/`).
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpus, loadavg, platform, release, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const resultsDirectory = fileURLToPath(new URL('results', import.meta.url))
+/** Above this one-minute load per core somebody else was at work, and the figures say little. */
+const idleLoadMax = 0.25
+
+/** Nearest rank: the smallest value that at least `share` of all values don't exceed. NaN when there are none. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN
+}
+
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5)
+}
+
+export type Aim = { readonly least: number } | { readonly below: number }
+
+/** One measured thing. `runs` has one figure per run; what is reported is their median. */
+export type Measure = {
+  readonly what: string
+  readonly unit: string
+  readonly runs: readonly number[]
+  /** The 99th percentile of each run's latencies, in milliseconds. */
+  readonly p99Ms?: readonly number[]
+  readonly aim?: Aim
+  /** Figure of the bare server in the same session; its ratio is reported. */
+  readonly baseline?: number
+}
+
+export type Machine = {
+  readonly processor: string
+  readonly cores: number
+  readonly memoryGib: number
+  readonly system: string
+  readonly versions: { readonly [name: string]: string }
+  /** One-minute load when the benchmark began. */
+  readonly load: number
+}
+
+function packageVersion(name: string): string {
+  const path = new URL(`../node_modules/${name}/package.json`, import.meta.url)
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
+}
+
+export function machine(): Machine {
+  const packages = ['better-sqlite3', 'hono', 'libp2p', 'yjs']
+  return {
+    processor: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    memoryGib: Math.round(totalmem() / 2 ** 30),
+    system: `${platform()} ${release()}`,
+    versions: {
+      node: process.versions.node,
+      ...Object.fromEntries(packages.map((name) => [name, packageVersion(name)])),
+    },
+    load: loadavg()[0] ?? Number.NaN,
+  }
+}
+
+/** undefined when there is no aim. */
+export function isMet({ aim, runs }: Pick<Measure, 'aim' | 'runs'>): boolean | undefined {
+  if (aim === undefined) return undefined
+  const value = median(runs)
+  return 'least' in aim ? value >= aim.least : value < aim.below
+}
+
+function figure(value: number): string {
+  if (Number.isNaN(value)) return '—'
+  return value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(2)
+}
+
+function row(measure: Measure): string {
+  const { what, unit, runs, p99Ms, aim, baseline } = measure
+  const wanted = aim === undefined ? '' : 'least' in aim ? `≥ ${figure(aim.least)}` : `< ${figure(aim.below)}`
+  const verdict = isMet(measure)
+  const cells = [
+    what,
+    `${figure(median(runs))} ${unit}`,
+    p99Ms === undefined ? '' : `${figure(median(p99Ms))} ms`,
+    `${figure(Math.min(...runs))} – ${figure(Math.max(...runs))}`,
+    wanted,
+    verdict === undefined ? '' : verdict ? 'yes' : '**no**',
+    baseline === undefined ? '' : `${(median(runs) / baseline).toFixed(2)} ×`,
+  ]
+  return `| ${cells.join(' | ')} |`
+}
+
+export class Report {
+  readonly #name: string
+  readonly #title: string
+  readonly #machine = machine()
+  readonly #measures: Measure[] = []
+  readonly #notes: string[] = []
+
+  /** `name` becomes the file `bench/results/NAME.json`. */
+  constructor(name: string, title: string) {
+    this.#name = name
+    this.#title = title
+  }
+
+  add(measure: Measure): void {
+    this.#measures.push(measure)
+  }
+
+  note(text: string): void {
+    this.#notes.push(text)
+  }
+
+  markdown(): string {
+    const { processor, cores, memoryGib, system, versions, load } = this.#machine
+    const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
+    const busy =
+      load / cores > idleLoadMax
+        ? [
+            '',
+            `**The machine was not idle when this began (load ${load.toFixed(1)}): don't quote these figures.**`,
+          ]
+        : []
+    return [
+      `## ${this.#title}`,
+      '',
+      `${processor}, ${cores} cores, ${memoryGib} GiB, ${system}; ${named.join(', ')}.`,
+      ...busy,
+      '',
+      '| what | median | p99 | runs | aim | met | to the bare server |',
+      '|---|---|---|---|---|---|---|',
+      ...this.#measures.map(row),
+      ...(this.#notes.length === 0 ? [] : ['', ...this.#notes]),
+      '',
+    ].join('\n')
+  }
+
+  /** Prints the Markdown and writes the JSON; the process will exit with 1 when an aim was missed. */
+  finish(): void {
+    console.log(this.markdown())
+    mkdirSync(resultsDirectory, { recursive: true })
+    const measures = this.#measures.map((measure) => ({
+      ...measure,
+      median: median(measure.runs),
+      met: isMet(measure),
+    }))
+    const report = {
+      bench: this.#name,
+      title: this.#title,
+      machine: this.#machine,
+      measures,
+      notes: this.#notes,
+    }
+    writeFileSync(join(resultsDirectory, `${this.#name}.json`), `${JSON.stringify(report, null, 2)}\n`)
+    if (this.#measures.some((measure) => isMet(measure) === false)) process.exitCode = 1
+  }
+}

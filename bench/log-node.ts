@@ -127,6 +127,7 @@ class LogNode {
         },
         snapshotWanted: (member) => this.#logger.error({ member }, 'nobody falls behind here'),
         stateWanted: () => this.#logger.error({}, 'nobody lacks its state here'),
+        oldestRead: () => null,
         fatal: (error) => {
           throw error
         },

@@ -9,6 +9,27 @@ import type { SessionClaims, SessionTokens } from './tokens.ts'
 export const sessionCookie = 'souk_session'
 /** The back office's cookie: never read by the API, and sent to /admin only. */
 export const adminCookie = 'souk_admin'
+/** The name under which an administrator's changes are remembered; a word, no proof. */
+export const adminNameCookie = 'souk_admin_name'
+
+const adminNamePattern = /^[\p{L}\p{N}][\p{L}\p{M}\p{N} .,'_@-]{0,59}$/u
+
+/** Administrators share one token, so they say who they are; null for what is no name. */
+export function adminName(raw: string | undefined): string | null {
+  const name = raw?.normalize('NFC').trim()
+  return name !== undefined && adminNamePattern.test(name) ? name : null
+}
+
+export const adminNameHeader = 'Souk-Admin'
+
+/** Header values are Latin-1 (RFC 9110, section 5.5), so other letters come percent-encoded as UTF-8. */
+function decodedName(raw: string): string | undefined {
+  try {
+    return decodeURIComponent(raw)
+  } catch {
+    return undefined
+  }
+}
 
 export type Credentials =
   | { readonly kind: 'none' }
@@ -126,6 +147,16 @@ export class Gate {
     throw new Fault('unauthorized', 'this needs the administrator token')
   }
 
+  /** The name of header `Souk-Admin`, for the history of changes; `admin` when there is none. Fault `invalid-request`. */
+  adminName(context: Context): string {
+    const raw = context.req.header(adminNameHeader)
+    if (raw === undefined) return 'admin'
+    const name = adminName(decodedName(raw))
+    if (name === null)
+      throw new Fault('invalid-request', `${adminNameHeader}: 1 to 60 letters, digits, spaces and .,'_@-`)
+    return name
+  }
+
   /** Set-Cookie for the session; it ends with the token. */
   cookie(shopper: Shopper): string {
     return generateCookie(sessionCookie, shopper.token, {
@@ -144,6 +175,16 @@ export class Gate {
       secure: this.#secureCookies,
       path: '/',
       maxAge: 0,
+    })
+  }
+
+  adminNameCookie(name: string | null): string {
+    return generateCookie(adminNameCookie, name ?? '', {
+      httpOnly: true,
+      sameSite: 'Strict',
+      secure: this.#secureCookies,
+      path: '/admin',
+      ...(name === null ? { maxAge: 0 } : {}),
     })
   }
 

@@ -145,13 +145,13 @@ const passing = new Set(['no-primary', 'overloaded', 'outcome-unknown', 'behind'
  * would say that nothing happened (API.md, outcome rule), so later ones are tried again through an election,
  * and if that fails the outcome is told as unknown.
  */
-function logRun(shop: Shop, keyHash: string): Run {
+function logRun(shop: Shop, keyHash: string, by: string): Run {
   return async (changes, number) => {
     const id = parseCommandId(`import:${keyHash}:${number}`)
     const endMs = shop.now() + importRetryMs
     for (;;) {
       try {
-        return await shop.replica.catalog.change(changes, 'import', id)
+        return await shop.replica.catalog.change(changes, by, id)
       } catch (error) {
         if (number === 0 || !isFault(error)) throw error
         if (!passing.has(error.code) || shop.now() > endMs)
@@ -176,7 +176,7 @@ export async function importProducts(
   shop: Shop,
   type: ImportType,
   bytes: Buffer,
-  options: { dryRun: boolean; key: string | undefined },
+  options: { dryRun: boolean; key: string | undefined; by: string },
 ): Promise<ImportAnswer> {
   const answer: ImportAnswer = {
     created: 0,
@@ -192,7 +192,7 @@ export async function importProducts(
     .update(bytes)
     .digest('hex')
   const preview: Run = async (changes) => await Promise.resolve(shop.replica.catalog.preview(changes))
-  await runAll(batches, options.dryRun ? preview : logRun(shop, keyHash), answer)
+  await runAll(batches, options.dryRun ? preview : logRun(shop, keyHash, options.by), answer)
   answer.rejected = answer.rejected.toSorted((a, b) => a.line - b.line).slice(0, rejectedLinesMax)
   return answer
 }

@@ -4,6 +4,8 @@
 export const jsonSizeBytesMax = 64 * 1024
 /** A product with 500 variants and a long description; one catalog change takes no more. */
 export const productSizeBytesMax = 512 * 1024
+/** The same as a form: each byte may be percent-encoded as three. */
+export const productFormSizeBytesMax = 3 * productSizeBytesMax
 /** A catalog of some 100,000 products as CSV; the file is read whole before the first change. */
 export const importSizeBytesMax = 64 * 1024 * 1024
 /** Imports held in memory at once: two files of the greatest size must not exhaust a small machine. */

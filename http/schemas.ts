@@ -22,6 +22,11 @@ export const handleField = idSchema<Handle>(parseHandle).openapi({
   description: 'Name of a product in addresses',
 })
 
+/** Header `Souk-Admin`. */
+export const adminNameField = z.string().min(1).max(60).optional().openapi({
+  description: 'Who changes the catalog, for its history (percent-encoded UTF-8); default `admin`',
+})
+
 // ---------------------------------------------------------------- query
 
 const flagSchema = z

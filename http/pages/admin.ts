@@ -1,13 +1,12 @@
 /** The back office: products with import and export. The token is entered once and kept in a cookie for /admin. */
 import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
-import { getCookie } from 'hono/cookie'
 import { html, raw } from 'hono/html'
 import { z } from 'zod'
 import type { Product } from '../../node/commands.ts'
 import { productStatusSchema } from '../../node/commands.ts'
 import { Fault } from '../../node/faults.ts'
-import { adminCookie } from '../auth.ts'
+import { adminName } from '../auth.ts'
 import type { ImportAnswer, ImportType } from '../import.ts'
 import { importProducts } from '../import.ts'
 import { check, checkQuery, contentType, readBytes } from '../input.ts'
@@ -20,31 +19,9 @@ import type { Shop } from '../shop.ts'
 import { moneyText, queryText } from './format.ts'
 import type { Html } from './layout.ts'
 import { page, pageRoute } from './layout.ts'
+import { productHref } from './admin-product.ts'
+import { filled, frame, guarded, officeName } from './office.ts'
 import { readForm, seeOther } from './visitors.ts'
-
-type AdminHandler = (context: Context) => Promise<Response | string>
-
-function isAdministrator(shop: Shop, context: Context): boolean {
-  const token = getCookie(context, adminCookie)
-  return token !== undefined && shop.gate.isAdminToken(token)
-}
-
-/** Only for who has entered the token; forms only from our own pages. */
-export function guarded(shop: Shop, handler: AdminHandler): AdminHandler {
-  return async (context) => {
-    shop.gate.requireSameOrigin(context)
-    if (!isAdministrator(shop, context)) return seeOther(shop, '/admin/log-on')
-    return await handler(context)
-  }
-}
-
-export function frame(body: Html): Html {
-  return html`<nav class="tabs">
-      <a href="/admin">Products</a> <a href="/admin/orders">Orders</a> <a href="/cluster">Cluster</a>
-      <form method="post" action="/admin/log-off"><button class="link">Leave</button></form>
-    </nav>
-    ${body}`
-}
 
 async function logOnPage(shop: Shop, message: string | null): Promise<string> {
   const body = html`<article class="narrow">
@@ -52,6 +29,9 @@ async function logOnPage(shop: Shop, message: string | null): Promise<string> {
     ${message === null ? '' : html`<p class="notice" role="alert">${message}</p>`}
     <form method="post" action="/admin/log-on">
       <label>Administrator token <input name="token" type="password" required autocomplete="off" /></label>
+      <label
+        >Your name, for the history of changes <input name="name" maxlength="60" autocomplete="name"
+      /></label>
       <button>Enter</button>
     </form>
   </article>`
@@ -85,11 +65,6 @@ function filters(query: { q?: string | undefined; status?: string | undefined })
   </form>`
 }
 
-/** What was filled in: an empty field of a form asks for nothing. */
-export function filled(context: Context): { [name: string]: string } {
-  return Object.fromEntries(Object.entries(context.req.query()).filter(([, value]) => value !== ''))
-}
-
 async function productsPage(shop: Shop, context: Context): Promise<string> {
   const query = checkQuery(filled(context), adminProductsQuery)
   const found = shop.replica.catalog.products(productQueryOf(query, query.status))
@@ -98,9 +73,7 @@ async function productsPage(shop: Shop, context: Context): Promise<string> {
     const [variant] = product.variants
     return html`<tr>
       <td>
-        <a href="/products/${encodeURIComponent(product.handle)}">${product.title}</a><br /><small
-          >${product.handle}</small
-        >
+        <a href="${productHref(product.handle)}">${product.title}</a><br /><small>${product.handle}</small>
       </td>
       <td><span class="badge ${product.status}">${product.status}</span></td>
       <td>${product.category}</td>
@@ -113,7 +86,7 @@ async function productsPage(shop: Shop, context: Context): Promise<string> {
   })
   const body = html`<h1>Products <small>${found.total}</small></h1>
     <div class="toolbar">
-      ${filters(query)} ${importForm()}
+      ${filters(query)} <a role="button" href="/admin/new">New product</a> ${importForm()}
       <a role="button" class="secondary outline" href="/admin/export?format=csv">Export CSV</a>
       <a role="button" class="secondary outline" href="/admin/export?format=jsonl">Export JSON Lines</a>
     </div>
@@ -168,7 +141,11 @@ async function importForms(shop: Shop, imports: ImportGate, context: Context): P
     if (fields.file.name.endsWith('.jsonl')) type = 'application/jsonl'
     dryRun = fields.dryRun === 'true'
     const file = Buffer.from(await fields.file.arrayBuffer())
-    return await importProducts(shop, type, file, { dryRun, key: fields.key })
+    return await importProducts(shop, type, file, {
+      dryRun,
+      key: fields.key,
+      by: officeName(context),
+    })
   })
   return await page(shop, { title: 'Import', body: frame(importResult(answer, dryRun)) })
 }
@@ -229,17 +206,20 @@ function entryPages(shop: Shop): void {
   pageRoute(shop, 'get', '/admin/log-on', async () => await logOnPage(shop, null))
   pageRoute(shop, 'post', '/admin/log-on', async (context) => {
     shop.gate.requireSameOrigin(context)
-    const token = ((await readForm(context))['token'] ?? '').trim()
+    const form = await readForm(context)
+    const token = (form['token'] ?? '').trim()
     if (!shop.gate.isAdminToken(token))
       return shop.answers.html(await logOnPage(shop, 'This is not the administrator token.'), 401)
     const answer = seeOther(shop, '/admin')
     answer.headers.append('Set-Cookie', shop.gate.adminCookie(token))
+    answer.headers.append('Set-Cookie', shop.gate.adminNameCookie(adminName((form['name'] ?? '').trim())))
     return answer
   })
   pageRoute(shop, 'post', '/admin/log-off', (context) => {
     shop.gate.requireSameOrigin(context)
     const answer = seeOther(shop, '/')
     answer.headers.append('Set-Cookie', shop.gate.adminCookie(null))
+    answer.headers.append('Set-Cookie', shop.gate.adminNameCookie(null))
     return answer
   })
 }

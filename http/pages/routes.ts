@@ -3,6 +3,7 @@ import type { ImportGate } from '../routes/admin-import.ts'
 import type { Shop } from '../shop.ts'
 import { accountPages } from './account.ts'
 import { adminOrderPages } from './admin-orders.ts'
+import { adminProductPages } from './admin-product.ts'
 import { adminPages } from './admin.ts'
 import { assetRoutes } from './assets.ts'
 import { browsePages } from './browse.ts'
@@ -19,6 +20,7 @@ export function pages(shop: Shop, imports: ImportGate): void {
   ownAccountPages(shop)
   adminPages(shop, imports)
   adminOrderPages(shop)
+  adminProductPages(shop)
   clusterPages(shop)
   assetRoutes(shop)
 }

@@ -131,9 +131,12 @@ async function formVisitor(shop: Shop, context: Context): Promise<{ visitor: Vis
 }
 
 /** Fields of a posted form. Fault `unsupported-type` for other bodies. */
-export async function readForm(context: Context): Promise<{ [name: string]: string }> {
+export async function readForm(
+  context: Context,
+  sizeBytesMax: number = jsonSizeBytesMax,
+): Promise<{ [name: string]: string }> {
   requireType(context, ['application/x-www-form-urlencoded'])
-  const text = decodeText(await readBytes(context, jsonSizeBytesMax), 'the form')
+  const text = decodeText(await readBytes(context, sizeBytesMax), 'the form')
   return Object.fromEntries(new URLSearchParams(text))
 }
 

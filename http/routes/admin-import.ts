@@ -12,7 +12,7 @@ import { importProducts } from '../import.ts'
 import type { ImportAnswer, ImportType } from '../import.ts'
 import { idempotencyKey, readBytes, readQuery, requireBody, requireType } from '../input.ts'
 import { importSizeBytesMax, importsAtOnceMax } from '../limits.ts'
-import { exportQuery, importQuery } from '../schemas.ts'
+import { adminNameField, exportQuery, importQuery } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
 import { define } from '../shop.ts'
 
@@ -43,7 +43,10 @@ function importRoute(shop: Shop, gate: ImportGate): void {
       tag: 'administration',
       auth: 'administrator',
       query: importQuery,
-      headers: z.object({ 'Idempotency-Key': z.string().min(1).max(200).optional() }),
+      headers: z.object({
+        'Souk-Admin': adminNameField,
+        'Idempotency-Key': z.string().min(1).max(200).optional(),
+      }),
       body: { media: { 'text/csv': z.string(), 'application/jsonl': z.string() }, required: true },
       answers: { 200: importDocument },
       problems: ['no-primary', 'outcome-unknown', 'overloaded', 'disk-full'],
@@ -54,9 +57,10 @@ function importRoute(shop: Shop, gate: ImportGate): void {
       await requireBody(context)
       const type = requireType(context, importTypes)
       const key = idempotencyKey(context)
+      const by = shop.gate.adminName(context)
       const answer = await gate.run(async () => {
         const bytes = await readBytes(context, importSizeBytesMax)
-        return await importProducts(shop, type, bytes, { dryRun: dryRun === true, key })
+        return await importProducts(shop, type, bytes, { dryRun: dryRun === true, key, by })
       })
       return shop.answers.json(answer)
     },

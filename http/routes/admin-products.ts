@@ -11,13 +11,10 @@ import { productDocument } from '../documents.ts'
 import { idempotencyKey, invalidRequest, pathId, readBytes, readJson, readQuery } from '../input.ts'
 import { jsonSizeBytesMax, productSizeBytesMax } from '../limits.ts'
 import { fieldsOf, mergeOf, requireHandle } from '../products.ts'
-import { adminProductsQuery, productBody, productPatchBody } from '../schemas.ts'
+import { adminNameField, adminProductsQuery, productBody, productPatchBody } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
 import { define } from '../shop.ts'
 import { handleParams, pageText, productAnswer, productList, productQueryOf, versionOf } from './catalog.ts'
-
-/** Who changed the catalog, for the log. */
-export const administrator = 'admin'
 
 type IfMatch = ProductChange['ifMatch']
 
@@ -52,12 +49,22 @@ function commandIdOf(context: Context, change: ProductChange): CommandId | undef
   return parseCommandId(`product:${createHash('sha256').update(content).digest('hex')}`)
 }
 
-async function run(shop: Shop, context: Context, change: ProductChange): Promise<ProductOutcome> {
-  const result = await shop.replica.catalog.change([change], administrator, commandIdOf(context, change))
+/** One change through the log under the administrator's name. Faults of its rejection; `id` makes a repeat one change. */
+export async function runChange(
+  shop: Shop,
+  change: ProductChange,
+  by: string,
+  id?: CommandId,
+): Promise<ProductOutcome> {
+  const result = await shop.replica.catalog.change([change], by, id)
   const outcome = result.outcomes[0]
   if (outcome === undefined) throw new Error('a change has no outcome')
   if (outcome.outcome !== 'rejected') return outcome
   throw new Fault(outcome.code ?? 'invalid-request', outcome.reason ?? 'the change was rejected')
+}
+
+async function run(shop: Shop, context: Context, change: ProductChange): Promise<ProductOutcome> {
+  return await runChange(shop, change, shop.gate.adminName(context), commandIdOf(context, change))
 }
 
 function changedProduct(shop: Shop, context: Context, handle: Handle): Response {
@@ -76,6 +83,7 @@ const problems: readonly FaultCode[] = [
   'disk-full',
 ]
 const matchHeaders = z.object({
+  'Souk-Admin': adminNameField,
   'If-Match': z.string().optional(),
   'Idempotency-Key': z.string().min(1).max(200).optional(),
 })

@@ -331,6 +331,8 @@ export interface ShopStore {
   soldSince(afterIndex: LogIndex, limit: number): SoldNotice[]
   /** Accounts erased after a log index, in log order. */
   erasedSince(afterIndex: LogIndex, limit: number): ErasedNotice[]
+  /** Log index of the newest of them; 0 when there is none. */
+  erasedIndex(): LogIndex
   /** Log index of the newest order decision or erased account. */
   ordersIndex(): LogIndex
 

@@ -25,20 +25,24 @@ export type LogExtent = {
   readonly sizeBytes: number
   /** Indexes from which members will go on: what follows each of them is still needed. */
   readonly needed: readonly LogIndex[]
+  /** Entries through it hold personal data of an account that was erased: they go, however small the log is. */
+  readonly erasedIndex: LogIndex
 }
 
 /** The index through which entries go now, or null. */
 export function truncateThrough(extent: LogExtent): LogIndex | null {
-  const { snapshotIndex, lastIndex, appliedIndex, sizeBytes, needed } = extent
+  const { snapshotIndex, lastIndex, appliedIndex, sizeBytes, needed, erasedIndex } = extent
   const entries = lastIndex - snapshotIndex
   if (entries <= 0) return null
   const entrySizeBytes = Math.max(1, sizeBytes / entries)
   const step = Math.max(1, Math.min(stepEntriesMax, Math.floor(stepSizeBytesMax / entrySizeBytes)))
   const surplus = (entriesMax: number, sizeBytesMax: number): boolean =>
     entries - step >= entriesMax || sizeBytes - step * entrySizeBytes >= sizeBytesMax
-  if (!surplus(logEntriesMax, logSizeBytesMax)) return null
+  const isErasing = snapshotIndex < erasedIndex
+  if (!isErasing && !surplus(logEntriesMax, logSizeBytesMax)) return null
   const isHeld = !surplus(logEntriesHeldMax, logSizeBytesHeldMax)
   const limit = isHeld ? Math.min(appliedIndex, ...needed) : appliedIndex
-  const through = Math.min(snapshotIndex + step, limit)
+  const wanted = isErasing ? Math.min(step, erasedIndex - snapshotIndex) : step
+  const through = Math.min(snapshotIndex + wanted, limit)
   return through > snapshotIndex ? through : null
 }

@@ -371,7 +371,7 @@ export class Consensus {
   #compact(): void {
     const { stores, hooks, logger } = this.#options
     const { index, config } = this.#applier.applied
-    const cut = dueCut(stores.log, index, this.#raft.progress(), hooks.oldestRead())
+    const cut = dueCut(stores, index, this.#raft.progress(), hooks.oldestRead())
     if (cut === null) return
     // The configuration of a later, committed index: entries between that set others bring it back to the same.
     whileThereIsSpace(logger, 'the log is cut later', () => stores.log.compact(cut.index, cut.term, config))

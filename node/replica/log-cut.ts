@@ -2,11 +2,11 @@
 import { truncateThrough } from '../core/log-truncation.ts'
 import type { MemberProgress } from '../core/raft/types.ts'
 import type { LogIndex, MemberId, Term } from '../ids.ts'
-import type { LogStore } from '../ports.ts'
+import type { Stores } from '../ports.ts'
 
 /** The entry through which the log goes, or null. `oldestRead`: the oldest snapshot that somebody reads here. */
 export function dueCut(
-  log: LogStore,
+  { log, shop }: Pick<Stores, 'log' | 'shop'>,
   appliedIndex: LogIndex,
   progress: ReadonlyMap<MemberId, MemberProgress>,
   oldestRead: LogIndex | null,
@@ -21,6 +21,7 @@ export function dueCut(
     appliedIndex,
     sizeBytes: log.sizeBytes(),
     needed,
+    erasedIndex: shop.erasedIndex(),
   })
   const term = index === null ? undefined : log.termAt(index)
   return index === null || term === undefined ? null : { index, term }

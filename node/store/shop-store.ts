@@ -130,6 +130,10 @@ export class SqliteShopStore implements ShopStore {
     return this.#tables.accounts.erasedSince(afterIndex, limit)
   }
 
+  erasedIndex(): LogIndex {
+    return this.#tables.accounts.newestErasedIndex()
+  }
+
   ordersIndex(): LogIndex {
     return Math.max(this.#tables.orders.newestIndex(), this.#tables.accounts.newestErasedIndex())
   }

@@ -18,6 +18,7 @@ const extent = (more: Partial<LogExtent>): LogExtent => ({
   appliedIndex: more.lastIndex ?? 100,
   sizeBytes: 100_000,
   needed: [],
+  erasedIndex: 0,
   ...more,
 })
 
@@ -57,6 +58,13 @@ describe('the log', () => {
     expect(cutAll(extent(heavy))).toBeGreaterThan(0)
   })
 
+  test('loses what was personal of an erased account though it is small, but never what a live member needs', () => {
+    expect(cutAll(extent({ erasedIndex: 60 }))).toBe(60)
+    expect(cutAll(extent({ erasedIndex: 60, appliedIndex: 40 }))).toBe(40)
+    expect(cutAll(extent({ erasedIndex: 60, needed: [30, 90] }))).toBe(30)
+    expect(cutAll(extent({ erasedIndex: 60, snapshotIndex: 70 }))).toBe(70)
+  })
+
   test('goes in small steps, and loses nothing that is not applied or is needed', () => {
     const number = fc.integer({ min: 0, max: 500_000 })
     fc.assert(
@@ -66,20 +74,23 @@ describe('the log', () => {
         number,
         fc.nat(1_000_000_000),
         fc.array(number),
-        (a, b, c, sizeBytes, needed) => {
+        fc.oneof(fc.constant(0), number),
+        (a, b, c, sizeBytes, needed, erasedIndex) => {
           const [snapshotIndex, appliedIndex, lastIndex] = [a, b, c].sort((x, y) => x - y) as [
             number,
             number,
             number,
           ]
-          const through = truncateThrough({ snapshotIndex, appliedIndex, lastIndex, sizeBytes, needed })
+          const given = { snapshotIndex, appliedIndex, lastIndex, sizeBytes, needed, erasedIndex }
+          const through = truncateThrough(given)
           if (through === null) return
           const entries = lastIndex - snapshotIndex
           expect(through).toBeGreaterThan(snapshotIndex)
           expect(through).toBeLessThanOrEqual(appliedIndex)
           expect(through - snapshotIndex).toBeLessThanOrEqual(stepEntriesMax)
           const left = lastIndex - through
-          expect(left >= logEntriesMax || (left * sizeBytes) / entries >= logSizeBytesMax * 0.999).toBe(true)
+          const isLongStill = left >= logEntriesMax || (left * sizeBytes) / entries >= logSizeBytesMax * 0.999
+          expect(isLongStill || through <= erasedIndex).toBe(true)
           const isOverHeld = entries > logEntriesHeldMax || sizeBytes > logSizeBytesHeldMax
           for (const index of needed) expect(index >= through || isOverHeld).toBe(true)
         },

@@ -3,8 +3,10 @@ import { describe, expect, test } from 'vitest'
 import type { AccountRecord, MemberRecord, OrderRecord } from '../../node/commands.ts'
 import { Fault } from '../../node/faults.ts'
 import type { CommandId, Digest, MemberId, Sku, UserId } from '../../node/ids.ts'
+import { allSessionsOf } from '../../node/ids.ts'
 import {
   handle,
+  intent,
   orderId,
   otherUser,
   product,
@@ -77,6 +79,18 @@ describe.each(worlds)('ShopStore tables in %s', (_kind, makeWorld) => {
     })
     expect(shop.versionsAfter(2_010, 1_000)).toBeNull()
     expect(shop.versionsAfter(2_079, 1_000)).toHaveLength(1)
+  })
+
+  test('keeps versions that the reader of a copy goes on from', () => {
+    const { shop } = makeWorld().open()
+    const digest = '0'.repeat(64) as Digest
+    shop.keepVersionsAfter(() => 5)
+    shop.transaction((tables) => {
+      for (let version = 1; version <= 2_010; version += 1)
+        tables.appendVersion({ version, previousDigest: digest, digest, changes: [] })
+      tables.setCatalog({ version: 2_010, digest })
+    })
+    expect([shop.versionsAfter(5, 1)?.[0]?.version, shop.versionsAfter(4, 1)]).toEqual([6, null])
   })
 
   test('keeps orders, sold tags, notices and erasable contacts', () => {
@@ -256,7 +270,103 @@ describe.each(worlds)('ShopStore tables in %s', (_kind, makeWorld) => {
     shop.transaction((tables) => tables.putResult('c3' as CommandId, 50_001, { ok: true, value: 3 }))
     expect(shop.read.result('c1' as CommandId)).toBeNull()
     expect(shop.read.result('c2' as CommandId)).toMatchObject({ ok: false, code: 'conflict' })
-    shop.transaction((tables) => tables.deleteAccount(user, 50_002))
-    expect(shop.read.account(user)).toBeNull()
+  })
+
+  test('an erased account is gone for good, and told of in log order', () => {
+    const world = makeWorld()
+    const stores = world.open()
+    const account = (id: UserId): AccountRecord => ({
+      id,
+      email: `${id}@example.com`,
+      passwordHash: 'h',
+      createdAt: 'now',
+    })
+    stores.shop.transaction((tables) => {
+      for (const id of [user, otherUser]) tables.putAccount(account(id))
+      tables.deleteAccount(user, 7)
+      tables.setAccountsDigest('ab'.repeat(32) as Digest)
+      tables.setStateMarks([{ index: 6, digest: 'cd'.repeat(32) as Digest }])
+    })
+    stores.shop.transaction((tables) => tables.deleteAccount(otherUser, 9))
+    const { shop } = world.reopen(stores)
+    expect([shop.read.account(user), shop.read.accountByEmail(`${user}@example.com`)]).toEqual([null, null])
+    expect([user, 'u-else' as UserId].map((id) => shop.read.isErasedAccount(id))).toEqual([true, false])
+    expect([shop.erasedIndex(), shop.ordersIndex()]).toEqual([9, 9])
+    expect(shop.erasedSince(0, 9)).toEqual([
+      { index: 7, user },
+      { index: 9, user: otherUser },
+    ])
+    expect([shop.erasedSince(0, 1), shop.erasedSince(9, 9)]).toEqual([[{ index: 7, user }], []])
+    expect(shop.read.accountsDigest()).toBe('ab'.repeat(32))
+    expect(shop.read.stateMarks()).toEqual([{ index: 6, digest: 'cd'.repeat(32) }])
+  })
+
+  test('nothing of an erased user stays in local.db but the fact, and what can be erased of its orders is', () => {
+    const world = makeWorld()
+    const stores = world.open()
+    const { local } = stores
+    for (const one of [user, otherUser]) {
+      local.putCart({
+        user: one,
+        state: new Uint8Array([1]),
+        hash: 'h',
+        delivered: {},
+        syncedHash: null,
+        held: 'set',
+        updatedAtMs: 1,
+      })
+      const record = { epoch: 1, home: 'm1' as MemberId }
+      local.putSession({ user: one, record, previousMembers: [], lastActiveAtMs: 1 })
+      const sent = intent({
+        id: orderId(one === user ? 1 : 2),
+        user: one,
+        contact: { name: 'Ada' },
+        note: 'n',
+      })
+      local.putOutbox({ order: sent.id, user: one, intent: sent, createdAtMs: 1 })
+    }
+    local.revoke('t', 50)
+    local.revoke('t', 40)
+    local.eraseUser(user)
+    local.eraseUser(user)
+    const again = world.reopen(stores).local
+    expect([again.cart(user), again.session(user), again.isErased(user)]).toEqual([null, null, true])
+    const stripped = again.outboxEntry(orderId(1))?.intent
+    expect([stripped?.id, stripped?.contact, stripped?.note]).toEqual([orderId(1), undefined, undefined])
+    expect(again.cart(otherUser)?.hash).toBe('h')
+    expect([again.session(otherUser)?.user, again.isErased(otherUser)]).toEqual([otherUser, false])
+    expect(again.outboxEntry(orderId(2))?.intent.note).toBe('n')
+    const isOver = (id: string, one: UserId, expiresAtMs: number): boolean =>
+      again.isSessionOver({ id, user: one, expiresAtMs })
+    expect([isOver('x', user, 99), isOver('x', otherUser, 99), isOver('t', otherUser, 99)]).toEqual([
+      true,
+      false,
+      true,
+    ])
+    again.revoke(allSessionsOf(otherUser), 60)
+    expect([isOver('x', otherUser, 60), isOver('x', otherUser, 61)]).toEqual([true, false])
+    expect([again.revokedUntilMs('t'), again.revokedUntilMs('y')]).toEqual([50, 0])
+  })
+
+  test('following the log from its first entry begins with the rows that everybody began with', () => {
+    const world = makeWorld()
+    const stores = world.open()
+    stores.shop.transaction((tables) => {
+      tables.setCurrency('EUR')
+      tables.setMembersVersion(4)
+      tables.removeMember('m3' as MemberId)
+    })
+    stores.shop.setFeed('broadcast')
+    stores.shop.startFromLog()
+    const { shop } = world.reopen(stores)
+    expect([
+      shop.feed(),
+      shop.read.currency(),
+      shop.read.membersVersion(),
+      shop.read.removedMembers(),
+    ]).toEqual(['log', null, 0, []])
+    expect(shop.diverged()).toBeNull()
+    shop.setDiverged('rows differ')
+    expect(shop.diverged()).toBe('rows differ')
   })
 })

@@ -69,10 +69,14 @@ export const cartDocument = z
         unitPrice: moneyDocument,
         lineTotal: moneyDocument,
         forSale: z.boolean(),
+        previousPrice: moneyDocument.optional().openapi({
+          description:
+            'Unit price that was agreed to in an order that was refused because of the present one',
+        }),
       }),
     ),
     total: moneyDocument,
-    hash: z.string(),
+    hash: z.string().openapi({ description: 'Names this cart at these prices; for `POST /api/orders`' }),
     complete: z.boolean(),
     ordering: z.array(
       z.object({

@@ -9,6 +9,7 @@ import {
   productFieldsSchema,
   productStatusSchema,
   quantityMax,
+  shownCartLengthMax,
 } from '../node/commands.ts'
 import type { Handle, Sku } from '../node/ids.ts'
 import { parseHandle, parseSku } from '../node/ids.ts'
@@ -130,7 +131,11 @@ const contact = z
 
 export const orderBody = z
   .object({
-    hash: z.string().min(1).max(64).openapi({ description: 'Hash of the cart agreed to, or `*`' }),
+    hash: z
+      .string()
+      .min(1)
+      .max(shownCartLengthMax)
+      .openapi({ description: 'The `hash` of the cart answer agreed to, as it is, or `*`' }),
     contact: contact.optional(),
     note: z.string().max(noteLengthMax).optional(),
   })

@@ -20,6 +20,7 @@ export function cartDocumentOf(cart: CartView): object {
       unitPrice: money(item.unitPrice, currency),
       lineTotal: money(item.lineTotal, currency),
       forSale: item.forSale,
+      ...(item.previousPrice === undefined ? {} : { previousPrice: money(item.previousPrice, currency) }),
     })),
     total: money(total, currency),
     hash,

@@ -179,6 +179,8 @@ export const contactSchema = z.object({
 export type Contact = z.infer<typeof contactSchema>
 export const noteLengthMax = 2_000
 export const orderLinesMax = 500
+/** A cart as it was shown (core/carts.ts): 64 digits, a dot, and up to five bytes for each price in base64. */
+export const shownCartLengthMax = 64 + 1 + Math.ceil((orderLinesMax * 5 * 4) / 3)
 
 /** A cart frozen for ordering (DESIGN.md section 7). Travels in the outbox, in the cart document and in `order.place`. */
 export const orderIntentSchema = z.object({

@@ -30,6 +30,8 @@ export type CartItemView = {
   unitPrice: number
   lineTotal: number
   forSale: boolean
+  /** Unit price that the shopper agreed to in an order that was refused because it is another one now. */
+  previousPrice?: number
 }
 
 export type CartView = {

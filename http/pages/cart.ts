@@ -3,7 +3,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
 import { html } from 'hono/html'
 import { z } from 'zod'
-import { quantityMax, skuSchema } from '../../node/commands.ts'
+import { quantityMax, shownCartLengthMax, skuSchema } from '../../node/commands.ts'
 import { Fault, isFault } from '../../node/faults.ts'
 import type { CartItemView, CartView } from '../../node/replica-api.ts'
 import type { Visitor } from '../home.ts'
@@ -31,7 +31,7 @@ const addForm = z.object({
 const setForm = z.object({ key: keyField, sku: skuSchema, quantity: amount })
 const orderForm = z.object({
   key: keyField,
-  hash: text.min(1).max(64),
+  hash: text.min(1).max(shownCartLengthMax),
   name: text.max(200).optional(),
   email: text.max(254).optional(),
   address: text.max(1_000).optional(),
@@ -57,7 +57,14 @@ function itemRow(item: CartItemView, currency: string): Html {
     <td class="thumb">${picture(item.image, item.title, '')}</td>
     <td class="what">
       <a href="/products/${encodeURIComponent(item.handle)}">${item.title}</a>
-      ${item.forSale ? '' : html`<br /><small>not for sale any more</small>`}
+      ${item.forSale ? '' : html`<br /><small class="remark">not for sale any more</small>`}
+      ${
+        item.previousPrice === undefined || !item.forSale
+          ? ''
+          : html`<br /><small class="remark"
+                >the price was ${moneyText(item.previousPrice, currency)} when you ordered</small
+              >`
+      }
     </td>
     <td class="each">${moneyText(item.unitPrice, currency)}</td>
     <td class="quantity">
@@ -100,7 +107,7 @@ function checkout(cart: CartView): Html {
   </form>`
 }
 
-function notices(cart: CartView, message: string | null): Html {
+function notices(cart: CartView, message: Html | string | null): Html {
   return html`${message === null ? '' : html`<p class="notice" role="alert">${message}</p>`}
   ${
     cart.complete
@@ -115,12 +122,15 @@ function notices(cart: CartView, message: string | null): Html {
       html`<p class="notice">${quantity} × ${sku} came from another server and is in your cart.</p>`,
   )}
   ${cart.ordering.map(
-    ({ order }) =>
-      html`<p class="notice">An order is on its way: <a href="/orders/${order}">see how it stands</a>.</p>`,
+    ({ order, items }) =>
+      html`<p class="notice">
+        An order is on its way (${items.map(({ sku, quantity }) => `${quantity} × ${sku}`).join(', ')}):
+        <a href="/orders/${order}">see how it stands</a>.
+      </p>`,
   )}`
 }
 
-function cartHtml(cart: CartView, message: string | null): Html {
+function cartHtml(cart: CartView, message: Html | string | null): Html {
   const { items, total, currency } = cart
   const content =
     items.length === 0
@@ -157,7 +167,7 @@ async function cartPage(
   shop: Shop,
   context: Context,
   visitor: Visitor,
-  message: string | null = null,
+  message: Html | string | null = null,
 ): Promise<string> {
   const cart = await shop.replica.carts.view(visitor.shopper.claims.user)
   const frame = { ...(await frameOf(shop, context, visitor)), home: shop.replica.self.node }
@@ -167,16 +177,22 @@ async function cartPage(
 /** Says on the cart page why a change or an order did not go through; its status stays the problem's. */
 async function refusedPage(shop: Shop, context: Context, visitor: Visitor, fault: Fault): Promise<Response> {
   const messages: { [code: string]: string } = {
-    'price-changed': 'A price has changed. Please look at the cart again; nothing was ordered.',
+    'price-changed':
+      'A price has changed since you saw it. Nothing was ordered. Order again if the new price is fine.',
     'cart-changed': 'The cart has changed since you saw it. Please look again; nothing was ordered.',
     'not-for-sale': 'Something is not for sale any more. Remove it to order the rest.',
-    'already-sold': 'These items are in another order of yours.',
+    'already-sold': 'These items are in another order of yours already.',
     'empty-cart': 'There was nothing to order.',
   }
   const message = messages[fault.code]
   if (message === undefined) throw fault
+  const { order } = fault.data
+  const words =
+    fault.code === 'already-sold' && typeof order === 'string'
+      ? html`${message} <a href="/orders/${order}">Look at that order</a>.`
+      : message
   const status = context.req.header('hx-request') === 'true' ? 200 : 409
-  return shop.answers.html(await cartPage(shop, context, visitor, message), status)
+  return shop.answers.html(await cartPage(shop, context, visitor, words), status)
 }
 
 async function orFault(

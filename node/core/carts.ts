@@ -1,5 +1,6 @@
 /** Pure decisions about carts: the hash that a shopper agrees to, and what the catalog allows. */
 import { createHash } from 'node:crypto'
+import { orderLinesMax, priceAmountMax } from '../commands.ts'
 import { Fault } from '../faults.ts'
 import type { HomeRecord } from '../messages.ts'
 import type { MemberId, Sku, UserId } from '../ids.ts'
@@ -13,12 +14,72 @@ export type HashedLine = { readonly sku: string; readonly quantity: number; read
  * the lines does not matter. 64 lower-case hex digits.
  */
 export function cartHash(lines: readonly HashedLine[], currency: string): string {
-  const sorted = lines
-    .map(({ sku, quantity, unitPrice }) => [sku, quantity, unitPrice] as const)
-    .sort((one, other) => (one[0] < other[0] ? -1 : one[0] > other[0] ? 1 : 0))
+  const sorted = inOrder(lines).map(({ sku, quantity, unitPrice }) => [sku, quantity, unitPrice])
   return createHash('sha256')
     .update(JSON.stringify(['cart', currency, sorted]))
     .digest('hex')
+}
+
+function inOrder<Line extends HashedLine>(lines: readonly Line[]): Line[] {
+  return lines.toSorted((one, other) => (one.sku < other.sku ? -1 : one.sku > other.sku ? 1 : 0))
+}
+
+/**
+ * The text that names a cart to its shopper: its hash and the unit prices that it was shown at, in the order of SKUs.
+ * A hash alone does not say at which prices a shopper agreed; with them every node can tell a price that moved from a
+ * cart that is another one, also after a takeover or a restart. Nobody has to trust it: the prices only count when they
+ * give the hash, and the log compares them with the catalog.
+ */
+export function shownCart(lines: readonly HashedLine[], currency: string): string {
+  const hash = cartHash(lines, currency)
+  if (lines.length === 0 || lines.length > orderLinesMax) return hash
+  const bytes = inOrder(lines).flatMap(({ unitPrice }) => varint(unitPrice))
+  return `${hash}.${Buffer.from(bytes).toString('base64url')}`
+}
+
+/** `prices`: those that the shopper saw, in the order of SKUs; null when the text is another or says nothing of them. */
+export function readShownCart(shown: string): { hash: string; prices: readonly number[] | null } {
+  const [hash = '', encoded = ''] = shown.split('.', 2)
+  if (encoded === '') return { hash, prices: null }
+  const prices: number[] = []
+  let value = 0
+  let weight = 1
+  for (const byte of Buffer.from(encoded, 'base64url')) {
+    value += (byte & 0x7f) * weight
+    if (value > priceAmountMax) return { hash, prices: null }
+    if (byte < 0x80) {
+      prices.push(value)
+      value = 0
+      weight = 1
+    } else weight *= 128
+  }
+  return { hash, prices }
+}
+
+/** Seven bits a byte, the lowest first: prices of shops are two or three bytes. */
+function varint(value: number): number[] {
+  const bytes: number[] = []
+  let rest = value
+  for (; rest >= 0x80; rest = Math.floor(rest / 128)) bytes.push((rest % 128) | 0x80)
+  return [...bytes, rest]
+}
+
+/** The lines at the prices that the shopper saw; null when those are of another number of lines. */
+export function atShownPrices<Line extends HashedLine>(
+  lines: readonly Line[],
+  prices: readonly number[] | null,
+): Line[] | null {
+  if (prices?.length !== lines.length) return null
+  return inOrder(lines).map((line, position) => ({ ...line, unitPrice: prices[position] ?? line.unitPrice }))
+}
+
+/**
+ * The sum of a cart. A cart can be filled beyond what a number counts exactly; it shows the greatest one that is, and
+ * can't be ordered.
+ */
+export function cartTotal(lines: readonly HashedLine[]): number {
+  const sum = lines.reduce((total, { quantity, unitPrice }) => total + quantity * unitPrice, 0)
+  return Math.min(sum, Number.MAX_SAFE_INTEGER)
 }
 
 /** What an edit asks of one SKU; `before` is the quantity that the cart had of it. */

@@ -36,14 +36,17 @@ export function decisionOf(notice: Pick<SoldNotice, 'status' | 'reason' | 'tags'
 export class SoldNotices {
   readonly #context: Context
   readonly #carts: CartSettler
+  readonly #noticed: (notices: readonly SoldNotice[]) => void
   #target: LogIndex = 0
   #isPulling = false
   #stopped = false
   #cancel: CancelTimer = () => undefined
 
-  constructor(context: Context, carts: CartSettler) {
+  /** `noticed` is called once the carts are settled. */
+  constructor(context: Context, carts: CartSettler, noticed: (notices: readonly SoldNotice[]) => void) {
     this.#context = context
     this.#carts = carts
+    this.#noticed = noticed
   }
 
   stop(): void {
@@ -88,6 +91,7 @@ export class SoldNotices {
       ])
       if (this.#stopped) return true
       local.setSoldWatermark(page.throughIndex)
+      this.#noticed(page.items as SoldNotice[])
     }
     return true
   }

@@ -1,31 +1,48 @@
 /** What a cart looks like to its shopper: lines with this node's catalog, total, hash (API.md, "cart"). No I/O of its own. */
 import type { CartContents, CartDocument, CartLine } from '../../crdt/cart.ts'
-import { cartHash } from '../core/carts.ts'
-import type { HashedLine } from '../core/carts.ts'
+import { cartTotal, shownCart } from '../core/carts.ts'
 import type { Sku, UserId } from '../ids.ts'
 import type { CartItemView, CartView, NodeAddress } from '../replica-api.ts'
 import type { Context } from './context.ts'
 import type { Homes } from './homes.ts'
-import { ShownCarts } from './shown-carts.ts'
 
 /** What shops call the only variant of a product; it says nothing to a shopper. */
 const singleVariantTitle = 'Default Title'
 
 const noContents: CartContents = { lines: [], ordering: [] }
 
+const noPrices: ReadonlyMap<Sku, number> = new Map()
+
+/**
+ * Unit prices of the newest order of this cart, if it was refused because the catalog's are others: what the shopper
+ * agreed to, and must be shown to be another now. It is in the document, so that it outlives the home. An order that was
+ * placed since ends it.
+ */
+function refusedPrices(document: CartDocument): ReadonlyMap<Sku, number> {
+  const counting = document.intents().flatMap((intent) => {
+    const outcome = document.outcomeOf(intent.id)
+    if (outcome?.status === 'placed') return [{ intent, prices: noPrices }]
+    const isRepriced =
+      outcome?.status === 'refused' &&
+      (outcome.reason === 'price-changed' || outcome.reason === 'not-for-sale')
+    if (!isRepriced) return []
+    return [{ intent, prices: new Map(intent.lines.map(({ sku, unitPrice }) => [sku, unitPrice])) }]
+  })
+  const newest = counting.toSorted((one, other) => other.intent.createdAtMs - one.intent.createdAtMs)[0]
+  return newest?.prices ?? noPrices
+}
+
+function withRemark(item: CartItemView, agreed: number | undefined): CartItemView {
+  return agreed === undefined || agreed === item.unitPrice ? item : { ...item, previousPrice: agreed }
+}
+
 export class CartViews {
   readonly #context: Context
   readonly #homes: Homes
-  readonly #shown = new ShownCarts()
 
   constructor(context: Context, homes: Homes) {
     this.#context = context
     this.#homes = homes
-  }
-
-  /** The lines of a cart that was shown here with this hash, if they are remembered. */
-  shown(hash: string): readonly HashedLine[] | null {
-    return this.#shown.find(hash)
   }
 
   build(
@@ -35,16 +52,15 @@ export class CartViews {
   ): CartView {
     const { shop } = this.#context.stores
     const contents = document?.contents() ?? noContents
-    const items = contents.lines.map((line) => this.#item(line))
+    const agreed = document === null ? noPrices : refusedPrices(document)
+    const items = contents.lines.map((line) => withRemark(this.#item(line), agreed.get(line.sku)))
     const currency = shop.read.currency() ?? this.#context.settings.currency
-    const hash = cartHash(items, currency)
-    this.#shown.remember(hash, items)
     return {
       user,
       items,
-      total: items.reduce((total, item) => total + item.lineTotal, 0),
+      total: cartTotal(items),
       currency,
-      hash,
+      hash: shownCart(items, currency),
       complete: state.complete,
       ordering: contents.ordering.map(({ order, lines }) => ({
         order,

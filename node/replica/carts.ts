@@ -6,9 +6,9 @@
 import { requestKey } from '../../crdt/cart.ts'
 import type { CartDocument, CartEdit, CartLine, OrderIntent } from '../../crdt/cart.ts'
 import { checkForSale, disksWith } from '../core/carts.ts'
-import type { HashedLine } from '../core/carts.ts'
 import { Fault } from '../faults.ts'
 import type { LogIndex, MemberId, OrderId, Sku, UserId } from '../ids.ts'
+import type { SoldNotice } from '../ports.ts'
 import type { CartChange, CartChangeResult, Carts, CartView, Route } from '../replica-api.ts'
 import { DirtyCarts } from './cart-dirty.ts'
 import { Guests } from './cart-guests.ts'
@@ -57,6 +57,7 @@ export class CartService implements Carts, CartsView {
   readonly #guests: Guests
   readonly #undecidedListeners: ((intent: OrderIntent) => void)[] = []
   readonly #cartListeners: CartEventListener[] = []
+  readonly #noticeListeners: ((notices: readonly SoldNotice[]) => void)[] = []
   /** Additions from other servers that the shopper has not been shown. */
   readonly #merged = new LruMap<UserId, Map<Sku, number>>(mergedCartsMax)
   /** Carts in which an undecided intent was seen: an absorbed cart holds intents of its guest. */
@@ -87,7 +88,9 @@ export class CartService implements Carts, CartsView {
     this.#primary = new CartPrimary(context, homes, this.#replication, this.#sync, {
       reportUndecided: (user) => this.#reportUndecided(user),
     })
-    this.#sold = new SoldNotices(context, this)
+    this.#sold = new SoldNotices(context, this, (notices) => {
+      for (const listener of this.#noticeListeners) listener(notices)
+    })
     this.#guests = new Guests(context, homes, this.#shelf, keeper, {
       mutate: (user, work) => this.mutate(user, work),
       open: (user) => this.#served.open(user),
@@ -145,6 +148,11 @@ export class CartService implements Carts, CartsView {
     this.#undecidedListeners.push(listener)
   }
 
+  /** Called with what was decided, wherever; after the carts held here were settled. */
+  onNotices(listener: (notices: readonly SoldNotice[]) => void): void {
+    this.#noticeListeners.push(listener)
+  }
+
   /** Orders were decided through this log index: carts held here are settled up to it. */
   noticeOrders(ordersIndex: LogIndex): void {
     this.#sold.noticeOrders(ordersIndex)
@@ -169,11 +177,6 @@ export class CartService implements Carts, CartsView {
       if (!this.#homes.isHome(user)) throw notHome()
       return this.#homeViewNow(user, true)
     })
-  }
-
-  /** The lines of a cart that was shown here with this hash; null when they are not remembered. */
-  shown(hash: string): readonly HashedLine[] | null {
-    return this.#views.shown(hash)
   }
 
   #homeViewNow(user: UserId, isShown: boolean): CartView {

@@ -3,12 +3,11 @@
  * means for the cart (DESIGN.md section 7). No I/O of its own.
  */
 import { createHash } from 'node:crypto'
-import type { CartDocument, OrderIntent } from '../../crdt/cart.ts'
+import type { CartDocument, CartLine, IntentLine, OrderIntent } from '../../crdt/cart.ts'
 import { orderIntentSchema } from '../commands.ts'
 import type { OrderIntent as ProposedIntent, OrderRecord } from '../commands.ts'
 import { instantText } from '../core/apply/outcome.ts'
-import { cartHash } from '../core/carts.ts'
-import type { HashedLine } from '../core/carts.ts'
+import { atShownPrices, cartHash, cartTotal, readShownCart } from '../core/carts.ts'
 import { Fault, InvariantError } from '../faults.ts'
 import type { OrderId, Tag, UserId } from '../ids.ts'
 import type { Tables } from '../ports.ts'
@@ -59,42 +58,21 @@ export type FreezeInput = {
   readonly request: OrderRequest
   readonly complete: boolean
   readonly catalog: Pick<Tables, 'sku' | 'currency' | 'catalog'>
-  /** Lines of the cart that the shopper agreed to, if this node knows them. */
-  readonly shown: readonly HashedLine[] | null
   readonly currency: string
   readonly nowMs: number
 }
 
 export type Freezing =
-  /** Can be frozen; `intent.verdict` may be that the log is to refuse it. */
-  | { readonly kind: 'intent'; readonly intent: CheckedIntent }
+  /** Can be frozen; `isRefusal`: the log is to refuse it, if it knows no better. */
+  | { readonly kind: 'intent'; readonly intent: CheckedIntent; readonly isRefusal: boolean }
   /** Not all of the cart is known here: what differs may only be missing, so nothing can be decided. */
   | { readonly kind: 'incomplete' }
 
-/**
- * The lines at the prices that the shopper agreed to, when nothing but prices differs from what was shown: the log
- * decides about prices, and tells old and new ones.
- */
-function atShownPrices<Line extends HashedLine>(
-  lines: readonly Line[],
-  shown: readonly HashedLine[] | null,
-): Line[] | null {
-  if (shown === null || shown.length !== lines.length) return null
-  const bySku = new Map(shown.map((line) => [line.sku, line]))
-  const agreed: Line[] = []
-  for (const line of lines) {
-    const before = bySku.get(line.sku)
-    if (before?.quantity !== line.quantity) return null
-    agreed.push({ ...line, unitPrice: before.unitPrice })
-  }
-  return agreed
-}
+type Frozen = Pick<OrderIntent, 'cartHash' | 'lines' | 'tags' | 'dots' | 'verdict'>
 
-/** Faults: `too-large` for a cart that no order can hold. */
-export function freeze(document: CartDocument, input: FreezeInput): Freezing {
-  const { user, id, request, catalog, currency, nowMs } = input
-  const { lines, tags, dots } = document.checkout()
-  const current = lines.map(({ sku, quantity }) => {
+/** The lines as they are called and priced now. */
+function pricedNow(lines: readonly CartLine[], catalog: FreezeInput['catalog']): IntentLine[] {
+  return lines.map(({ sku, quantity }) => {
     const info = catalog.sku(sku)
     const hasVariants = info !== null && info.variantTitle !== '' && info.variantTitle !== singleVariantTitle
     const title = hasVariants ? `${info.title} – ${info.variantTitle}` : (info?.title ?? sku)
@@ -105,25 +83,48 @@ export function freeze(document: CartDocument, input: FreezeInput): Freezing {
       title: title.slice(0, titleLengthMax).toWellFormed(),
     }
   })
-  const priced = atShownPrices(current, input.shown) ?? current
+}
+
+/** The cart as it is now, at the prices that the shopper agreed to if nothing but prices differs from what was shown. */
+function frozenNow(document: CartDocument, { request, catalog, currency }: FreezeInput): Frozen {
+  const { lines, tags, dots } = document.checkout()
+  const current = pricedNow(lines, catalog)
+  const shown = readShownCart(request.hash)
+  const atShown = atShownPrices(current, shown.prices)
+  const isShown = atShown !== null && cartHash(atShown, currency) === shown.hash
+  // The log decides about prices, and tells old and new ones.
+  const priced = isShown ? atShown : current
   const seenHash = cartHash(priced, currency)
-  const verdict =
-    priced.length === 0
-      ? 'empty-cart'
-      : request.hash === '*' || request.hash === seenHash
-        ? 'agreed'
-        : 'cart-changed'
-  if (verdict !== 'agreed' && !input.complete) return { kind: 'incomplete' }
-  const holds = verdict === 'agreed'
+  if (priced.length > 0 && (request.hash === '*' || shown.hash === seenHash))
+    return { cartHash: seenHash, lines: priced, tags, dots, verdict: 'agreed' }
+  const verdict = priced.length === 0 ? 'empty-cart' : 'cart-changed'
+  return { cartHash: seenHash, lines: priced, tags: [], dots: [], verdict }
+}
+
+/** The order that took the very cart that is asked for: sent to the log once more, it is refused with that order's name. */
+function soldBefore(document: CartDocument, hash: string): OrderIntent | null {
+  const intents = document.intents().filter((one) => one.cartHash === hash && one.verdict === 'agreed')
+  return intents.findLast(({ id }) => document.outcomeOf(id)?.status === 'placed') ?? null
+}
+
+/** Faults: `too-large` for a cart that no order can hold. */
+export function freeze(document: CartDocument, input: FreezeInput): Freezing {
+  const { user, id, request, catalog, currency, nowMs } = input
+  const now = frozenNow(document, input)
+  const sold = now.verdict === 'agreed' ? null : soldBefore(document, readShownCart(request.hash).hash)
+  if (now.verdict !== 'agreed' && sold === null && !input.complete) return { kind: 'incomplete' }
+  const { cartHash: seenHash, lines, tags, dots, verdict } = sold ?? now
+  if (verdict === 'agreed' && cartTotal(lines) === Number.MAX_SAFE_INTEGER)
+    throw new Fault('too-large', 'the total of this cart is more than can be counted exactly')
   const intent = orderIntentSchema.safeParse({
     id,
     user,
     bodyHash: requestHash(request),
     cartHash: seenHash,
     currency,
-    lines: priced,
-    tags: holds ? tags : [],
-    dots: holds ? dots : [],
+    lines,
+    tags,
+    dots,
     ...(request.contact === undefined ? {} : { contact: request.contact }),
     ...(request.note === undefined ? {} : { note: request.note }),
     catalogVersion: catalog.catalog().version,
@@ -132,7 +133,7 @@ export function freeze(document: CartDocument, input: FreezeInput): Freezing {
   })
   // What does not parse would stop every voter at its log entry; it must not get there.
   if (!intent.success) throw new Fault('too-large', 'this cart is too large for one order')
-  return { kind: 'intent', intent: intent.data as CheckedIntent }
+  return { kind: 'intent', intent: intent.data as CheckedIntent, isRefusal: now.verdict !== 'agreed' }
 }
 
 /** An intent found in a cart, checked before it may go to the log; null when no log entry may hold it. */

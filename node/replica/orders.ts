@@ -6,11 +6,10 @@
 import type { CartDocument, OrderIntent } from '../../crdt/cart.ts'
 import { orderRecordSchema } from '../commands.ts'
 import type { OrderRecord } from '../commands.ts'
-import type { HashedLine } from '../core/carts.ts'
 import { Fault, assert, isFault } from '../faults.ts'
 import type { CommandId, OrderId, UserId } from '../ids.ts'
 import type { CartView, OrderAnswer, OrderFound, OrderPage, OrderRequest, Orders } from '../replica-api.ts'
-import type { OrderPageQuery } from '../ports.ts'
+import type { OrderPageQuery, SoldNotice } from '../ports.ts'
 import type { Applied } from './applier.ts'
 import { LruMap } from './cart-lru.ts'
 import type { CartsView, Context, HomesView, RequestHandlers } from './context.ts'
@@ -27,21 +26,24 @@ import {
   withContact,
 } from './order-intents.ts'
 import type { CheckedIntent } from './order-intents.ts'
+import { OrderNews } from './order-news.ts'
 import { OrderReads } from './order-reads.ts'
 
 /** Orders whose newest event is remembered, so that one that is heard of twice is told once. */
 const toldOrdersMax = 10_000
 
 /**
- * What orders need of carts: with `view`, a refused shopper is shown the cart as it is now; `shown` knows the lines
- * behind a hash that a shopper was shown.
+ * What orders need of carts: with `view`, a refused shopper is shown the cart as it is now; `onNotices` tells what was
+ * decided elsewhere.
  */
 export type OrderCarts = CartsView & {
   view(user: UserId): Promise<CartView>
-  shown(hash: string): readonly HashedLine[] | null
+  onNotices(listener: (notices: readonly SoldNotice[]) => void): void
 }
 /** What orders need of homes: with the shared commit, an outbox row is on disk with its cart, never after it. */
 export type OrderHomes = HomesView & { readonly commit: Pick<GroupCommit, 'write'> }
+
+type OrderEvents = Pick<Events, 'user' | 'hasListener'>
 
 /** What one look at the cart came to. */
 type Look =
@@ -55,12 +57,13 @@ export class OrderService implements Orders {
   readonly #context: Context
   readonly #carts: OrderCarts
   readonly #homes: OrderHomes
-  readonly #events: Pick<Events, 'user'>
+  readonly #events: OrderEvents
   readonly #forwarder: OrderForwarder
   readonly #reads: OrderReads
+  readonly #news: OrderNews
   readonly #told = new LruMap<OrderId, number>(toldOrdersMax)
 
-  constructor(context: Context, carts: OrderCarts, homes: OrderHomes, events: Pick<Events, 'user'>) {
+  constructor(context: Context, carts: OrderCarts, homes: OrderHomes, events: OrderEvents) {
     this.#context = context
     this.#carts = carts
     this.#homes = homes
@@ -69,7 +72,9 @@ export class OrderService implements Orders {
       settled: (order) => this.#tell(order),
     })
     this.#reads = new OrderReads(context, homes, (user) => this.#undecided(user))
+    this.#news = new OrderNews(context, this.#reads, events, (order) => this.#tell(order))
     carts.onUndecided((intent) => this.#seen(intent))
+    carts.onNotices((notices) => this.#news.heard(notices))
   }
 
   start(): void {
@@ -77,6 +82,7 @@ export class OrderService implements Orders {
   }
 
   stop(): void {
+    this.#news.stop()
     this.#forwarder.stop()
   }
 
@@ -223,13 +229,11 @@ export class OrderService implements Orders {
       request,
       complete,
       catalog: shop.read,
-      shown: this.#carts.shown(request.hash),
       currency: shop.read.currency() ?? this.#context.settings.currency,
       nowMs: this.#context.clock.wallMs(),
     })
     // A retry of what was placed long ago finds another cart: the log knows, and is asked first.
-    if (!isAsked && (frozen.kind === 'incomplete' || frozen.intent.verdict !== 'agreed'))
-      return { kind: 'ask' }
+    if (!isAsked && (frozen.kind === 'incomplete' || frozen.isRefusal)) return { kind: 'ask' }
     if (frozen.kind === 'incomplete') {
       const why = 'not all of the cart is known at this node yet; nothing was ordered'
       throw new Fault('no-home', why, {}, { retryAfterSeconds: 1 })

@@ -46,6 +46,7 @@ export class FakeCarts {
         unitPrice,
         lineTotal: unitPrice * quantity,
         forSale: found?.product.status === 'active',
+        ...(this.#world.agreed.has(sku) ? { previousPrice: this.#world.agreed.get(sku) ?? 0 } : {}),
       }
     })
     const lines = items.map(({ sku, quantity, unitPrice }) => [sku, quantity, unitPrice])

@@ -27,6 +27,8 @@ export class FakeWorld {
   readonly nodes: NodeAddress[] = []
   /** Orders are answered `pending` while true. */
   slow = false
+  /** Prices that shoppers agreed to in orders that were refused because of them. */
+  readonly agreed = new Map<Sku, number>()
   /** No majority confirms what is read. */
   stale = false
   /** Commands fail with this while set. */

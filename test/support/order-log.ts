@@ -26,6 +26,12 @@ export class FakeLog {
   readonly applied: { body: CommandBody; outcome: ApplyOutcome }[] = []
   /** Commands that were run, answered or not. */
   attempts = 0
+  /** Reads that were answered, and the most of them at one time. */
+  reads = 0
+  readsAtOnce = 0
+  readsNow = 0
+  /** What is known of every order while nobody is primary, when it is not the newest. */
+  knownOrder: OrderRecord | null = null
   #index: LogIndex
 
   constructor() {

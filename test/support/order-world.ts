@@ -5,7 +5,7 @@
 import { CartDocument, newLineage, writerId } from '../../crdt/cart.ts'
 import type { CartEdit, OrderIntent } from '../../crdt/cart.ts'
 import type { MemberRecord } from '../../node/commands.ts'
-import { cartHash } from '../../node/core/carts.ts'
+import { shownCart } from '../../node/core/carts.ts'
 import { Fault } from '../../node/faults.ts'
 import { guestId } from '../../node/ids.ts'
 import type { CommandId, MemberId, NodeName, OrderId, Sku, UserId } from '../../node/ids.ts'
@@ -20,12 +20,11 @@ import { Events } from '../../node/replica/events.ts'
 import { GroupCommit } from '../../node/replica/group-commit.ts'
 import { OrderService } from '../../node/replica/orders.ts'
 import type { OrderCarts } from '../../node/replica/orders.ts'
-import { ShownCarts } from '../../node/replica/shown-carts.ts'
 import { UserService } from '../../node/replica/users.ts'
 import { seededRandom } from '../sim/random.ts'
 import { Scheduler, SimClock } from '../sim/scheduler.ts'
 import { FakeLog, shopProducts } from './order-log.ts'
-import { memoryWorld, setCluster } from './store-world.ts'
+import { memoryWorld, product, setCluster, variant } from './store-world.ts'
 import type { World } from './store-world.ts'
 
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -108,14 +107,14 @@ class FakeHomeCarts implements CartsView {
     await this.#store(user)
   }
 
-  readonly shownCarts = new ShownCarts()
-  shown: OrderCarts['shown'] = (hash) => this.shownCarts.find(hash)
+  readonly noticeListeners: Parameters<OrderCarts['onNotices']>[0][] = []
+  onNotices: OrderCarts['onNotices'] = (listener) => void this.noticeListeners.push(listener)
 
   view = async (user: UserId): Promise<CartView> => {
     const items = this.document(user)
       .contents()
       .lines.map((line) => ({ ...line, unitPrice: this.#home.stores.shop.read.sku(line.sku)?.price ?? 0 }))
-    return { user, items, hash: cartHash(items, 'USD') } as unknown as CartView
+    return { user, items, hash: shownCart(items, 'USD') } as unknown as CartView
   }
 
   absorbs: { guest: UserId; account: UserId }[] = []
@@ -208,6 +207,13 @@ export class OrderHome {
   async place(user: UserId, key: string, more: Partial<OrderRequest> = {}): Promise<OrderAnswer> {
     const request = { key, hash: '*', ...more }
     return await this.world.run(this.orders.place(user, request))
+  }
+
+  /** The catalog of this node moves. */
+  setPrice(name: 'lamp', amount: number): void {
+    this.stores.shop.transaction((tables) =>
+      tables.putProduct(product(name, 2, { variants: [variant('LAMP', amount)] })),
+    )
   }
 
   quantities(user: UserId): { [sku: string]: number } {
@@ -352,8 +358,13 @@ export class OrderWorld {
         return structuredClone(result.value)
       },
       query: async (query, { current = true } = {}) => {
+        log.readsNow += 1
+        log.readsAtOnce = Math.max(log.readsAtOnce, log.readsNow)
         await delay(5)
+        log.readsNow -= 1
         if (log.isDown && current) throw noPrimary()
+        log.reads += 1
+        if (log.isDown && log.knownOrder !== null) return structuredClone(log.knownOrder)
         return structuredClone(log.answer(query))
       },
       primary: () => null,

@@ -235,6 +235,51 @@ describe('takeover', () => {
   })
 })
 
+describe('a price that moved', () => {
+  test('has a remark until an order is placed, also at the next home', async () => {
+    world = new CartWorld(3)
+    const user = world.guest()
+    const { node } = await world.add(user, world.node('n1'))
+    const freeze = async (home: CartNode, digit: string, unitPrice: number, createdAtMs: number) =>
+      await world.run(
+        home.carts.mutate(user, (document) => {
+          const { lines, tags, dots } = document.checkout()
+          const id = orderOf(digit)
+          const priced = lines.map((line) => ({ ...line, unitPrice }))
+          const rest = { bodyHash: 'b', cartHash: 'c', currency: 'USD', catalogVersion: 1 } as const
+          document.freeze({ id, user, ...rest, lines: priced, tags, dots, verdict: 'agreed', createdAtMs })
+        }),
+      )
+    const refuse = async (home: CartNode, digit: string, reason: string): Promise<void> =>
+      await world.run(home.carts.settle(user, orderOf(digit), { status: 'refused', reason, soldTags: {} }))
+    const remark = async (home: CartNode): Promise<number | undefined> =>
+      (await world.run(home.carts.view(user))).items[0]?.previousPrice
+    await freeze(node, '1', 900, 1)
+    await refuse(node, '1', 'price-changed')
+    expect(await remark(node)).toBe(900)
+    await freeze(node, '2', 1_000, 2)
+    await refuse(node, '2', 'cart-changed')
+    expect(await remark(node)).toBe(900)
+    await world.until(settled)
+    node.crash()
+    const other = world.nodes.find((one) => one !== node) as CartNode
+    const { node: next } = await world.follow(user, other)
+    expect(await remark(next)).toBe(900)
+    // The price that was agreed to last is the one that counts; at that price there is nothing to remark.
+    await freeze(next, '3', 1_000, 3)
+    await refuse(next, '3', 'price-changed')
+    expect(await remark(next)).toBeUndefined()
+    await freeze(next, '4', 800, 4)
+    await refuse(next, '4', 'not-for-sale')
+    expect(await remark(next)).toBe(800)
+    await freeze(next, '5', 1_000, 5)
+    const tags = next.carts.peek(user)?.undecidedIntents()[0]?.tags ?? []
+    await world.run(next.carts.settle(user, orderOf('5'), { status: 'placed', tags: [...tags] }))
+    await world.add(user, next)
+    expect(await remark(next)).toBeUndefined()
+  })
+})
+
 describe('sold notices', () => {
   const freeze = async (node: CartNode, user: UserId, digit: string): Promise<void> => {
     await world.run(

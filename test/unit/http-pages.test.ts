@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { Sku } from '../../node/ids.ts'
 import type { FakeDoor } from '../support/http-door.ts'
 import { adminToken, ask, asAdmin, fakeShop, guest, stock } from '../support/http-door.ts'
 
@@ -105,6 +106,16 @@ describe('storefront', () => {
     expect((await post('/cart/items', 'sku=SECRET&quantity=1&key=c')).status).toBe(409)
     expect((await post('/cart/items', 'sku=LAMP&quantity=0&key=c')).status).toBe(400)
     expect((await post('/cart/items', 'sku=LAMP&quantity=1')).status).toBe(400)
+  })
+
+  test('a price that moved has its remark, in the document and on the page', async () => {
+    const { post, get, world } = await shop()
+    await post('/cart/items', 'sku=LAMP&quantity=1&key=a')
+    expect((await get('/cart')).text).not.toContain('when you ordered')
+    world.agreed.set('LAMP' as Sku, 11_999)
+    expect((await get('/cart')).text).toContain('the price was $119.99 when you ordered')
+    const [item] = (await get('/api/cart')).json['items'] ?? []
+    expect(item).toMatchObject({ previousPrice: { amount: 11_999, currency: 'USD' } })
   })
 
   test('forms are taken from our own pages only', async () => {

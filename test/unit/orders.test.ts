@@ -1,6 +1,6 @@
 /** Placing orders: one order per key, whatever is repeated, lost or killed on the way (DESIGN.md section 7). */
 import { describe, expect, test } from 'vitest'
-import { cartHash } from '../../node/core/carts.ts'
+import { shownCart } from '../../node/core/carts.ts'
 import { Fault } from '../../node/faults.ts'
 import type { Sku } from '../../node/ids.ts'
 import { OrderWorld } from '../support/order-world.ts'
@@ -101,9 +101,7 @@ describe('refusals are decisions of the log', () => {
     const home = world.home()
     const user = world.guest()
     await home.add(user, 'LAMP')
-    const shown = [{ sku: 'LAMP', quantity: 1, unitPrice: 900 }]
-    const hash = cartHash(shown, 'USD')
-    home.carts.shownCarts.remember(hash, shown)
+    const hash = shownCart([{ sku: 'LAMP', quantity: 1, unitPrice: 900 }], 'USD')
     const { order } = await home.place(user, 'key-1', { hash })
     expect(order).toMatchObject({
       status: 'refused',

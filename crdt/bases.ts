@@ -47,7 +47,8 @@ export function formatBase(base: Base): string {
     formatNames([...base.seen].map(([writer, n]) => `${writer}.${n}`)),
     formatNames(base.live),
     formatNames(base.goneDots),
-    hours.map(([hour, tags]) => [hour, formatNames(tags)]),
+    // In the order in which they died: when there are too many, the oldest go first.
+    hours.map(([hour, tags]) => [hour, tags.join(' ')]),
     base.folded.join(' '),
   ])
 }

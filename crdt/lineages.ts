@@ -41,7 +41,10 @@ function liveOnesAreHere(knowledge: Knowledge, base: Base, writer: string): bool
   return true
 }
 
-/** Dead request keys of the last day, the newest `requestKeysKeptMax` of them, with the hour they were folded. */
+/**
+ * Dead request keys of the last day, the newest `requestKeysKeptMax` of them, with the hour they were folded; the oldest
+ * first. A base lists them in the order in which they died, so that of many in one hour the last ones stay.
+ */
 function deadTags(knowledge: Knowledge, hour: number): Map<string, number> {
   const hours = new Map<string, number>()
   for (const base of knowledge.bases.values()) {
@@ -50,11 +53,16 @@ function deadTags(knowledge: Knowledge, hour: number): Map<string, number> {
       hours.set(tag, Math.max(hours.get(tag) ?? 0, Math.min(folded, hour)))
     }
   }
-  for (const name of [...knowledge.removed, ...knowledge.sold.keys()])
-    if (isKeyedTag(name)) hours.set(name, hour)
-  const young = [...hours].filter(([, folded]) => hour - folded < requestKeyHours)
-  young.sort(([tagA, hourA], [tagB, hourB]) => hourB - hourA || (tagA < tagB ? -1 : 1))
-  return new Map(young.slice(0, requestKeysKeptMax))
+  for (const name of [...knowledge.removed, ...knowledge.sold.keys()]) {
+    if (!isKeyedTag(name)) continue
+    // Seen gone again: it moves to the end, among the newest.
+    hours.delete(name)
+    hours.set(name, hour)
+  }
+  // One hour more than promised: a key may have died at the very end of the hour in which it was folded.
+  const young = [...hours].filter(([, folded]) => hour - folded <= requestKeyHours)
+  young.sort(([, hourA], [, hourB]) => hourA - hourB)
+  return new Map(young.slice(-requestKeysKeptMax))
 }
 
 function foldedNames(names: readonly string[]): string[] {

@@ -95,9 +95,12 @@ export const quantityMax = 999
 export const rebaseSizeBytesMin = 8_192
 /** Growth since the last rebase that makes another one worthwhile (CART.md). */
 export const rebaseGrowthFactor = 3
-/** Hours for which a dead request key is remembered across rebases: the retry window of API.md. */
+/** Full hours for which a dead request key is remembered across rebases: the retry window of API.md. */
 export const requestKeyHours = 24
 /** Documents that a base names as folded; a replica that missed more rebases than this merges fact by fact. */
 export const foldedDocumentsMax = 24
-/** Dead request keys remembered across a rebase, so that a busy script can't fill the document. */
-export const requestKeysKeptMax = 256
+/**
+ * Dead request keys remembered across a rebase, so that a busy script can't fill the document. The last 200 are
+ * promised; those that die between two rebases (about 50) are folded at once, in no order among themselves.
+ */
+export const requestKeysKeptMax = 320

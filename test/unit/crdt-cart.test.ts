@@ -231,16 +231,37 @@ describe('lineages', () => {
     assert.deepEqual(doc.checkout().dots, [`${writer}.2`])
   })
 
-  test('a dead request key is remembered for 24 hours across rebases', () => {
+  test('a dead request key is remembered for 24 full hours across rebases', () => {
     const key = keyed('K', add(1))
     let doc = create()
     doc.edit(add(1), writer, key)
     doc.edit({ kind: 'clear' }, writer)
+    // It may have died at the last moment of hour 100, so hour 124 is less than 24 hours later.
     doc = doc.rebase({ clientId: 2, lineage: 'lineage-2', hour: 100 })
-    doc = doc.rebase({ clientId: 3, lineage: 'lineage-3', hour: 123 })
+    doc = doc.rebase({ clientId: 3, lineage: 'lineage-3', hour: 124 })
     assert.equal(doc.edit(add(1), writer, key).update, null)
-    doc = doc.rebase({ clientId: 4, lineage: 'lineage-4', hour: 124 })
+    doc = doc.rebase({ clientId: 4, lineage: 'lineage-4', hour: 125 })
     assert.ok(doc.edit(add(1), writer, key).update)
+  })
+
+  test('the last 200 dead request keys are honoured, however many die in one hour and wherever it is opened', () => {
+    let doc = create()
+    const requests: { edit: CartEdit; key: ReturnType<typeof keyed> }[] = []
+    for (let count = 0; count < 1_000; count += 1) {
+      const edit: CartEdit = count % 2 === 0 ? add(1 + (count % 9)) : { kind: 'clear' }
+      const key = keyed(`K${count}`, edit)
+      requests.push({ edit, key })
+      doc.edit(edit, writer, key)
+      // Client ids in no order, because Yjs sorts by them.
+      if (count % 7 === 0) doc = copy(doc, 1 + ((count * 48_271) % 65_537))
+      if (doc.needsRebase()) doc = doc.rebase({ clientId: count + 2, lineage: `lineage-${count}`, hour: 100 })
+    }
+    doc = doc.rebase({ clientId: 7, lineage: 'lineage-last', hour: 123 })
+    const before = doc.contents()
+    for (const { edit, key } of requests.slice(-200)) assert.equal(doc.edit(edit, writer, key).update, null)
+    assert.deepEqual(doc.contents(), before)
+    const remembered = requests.filter(({ edit, key }) => doc.edit(edit, writer, key).update === null)
+    assert.ok(remembered.length < 450, `bounded: ${remembered.length}`)
   })
 
   test('an unseen dot stays new after a rebase, although a later one of its writer was seen', () => {

@@ -67,18 +67,36 @@ export function leastLoaded(
 
 /** A member must have more than this many times the users of another one, for its capacity, to give some away. */
 const migrationRatio = 1.5
-/** And at least this many more: small numbers differ by chance. */
+/** And at least this many more; small numbers differ by chance. */
 const migrationUsersMin = 20
+/** Once begun it goes on until they are as even as this, well inside the 10 % that operators are promised. */
+const migrationEndRatio = 1.04
+/** Users that may remain of the difference, for a unit of capacity: one that moves changes it by two. */
+const migrationEndUsers = 2
 /** Or its processor must be busier by this much; wide, so that users don't move back and forth. */
 const migrationLoadPercent = 50
 
-/** Is `from` clearly more loaded than `to`? The gap is the hysteresis: moving one user never turns it round. */
-export function isClearlyMoreLoaded(from: Load, to: Load): boolean {
+/** Has `from` so many more users for its capacity that it starts giving some to `to`? */
+export function hasClearlyMoreUsers(from: Load, to: Load): boolean {
   if (to.capacity <= 0) return false
-  const usersFrom = usersPerCapacity(from)
-  const usersTo = usersPerCapacity(to)
-  const byUsers =
-    usersFrom > migrationRatio * usersTo &&
-    usersFrom - usersTo > migrationUsersMin / Math.max(from.capacity, to.capacity)
-  return byUsers || from.loadPercent - to.loadPercent >= migrationLoadPercent
+  const difference = usersPerCapacity(from) - usersPerCapacity(to)
+  return (
+    usersPerCapacity(from) > migrationRatio * usersPerCapacity(to) &&
+    difference > migrationUsersMin / Math.max(from.capacity, to.capacity)
+  )
+}
+
+/** Does a migration that has begun go on? Far from where one begins, the other way round: that is the hysteresis. */
+export function hasMoreUsers(from: Load, to: Load): boolean {
+  if (to.capacity <= 0) return false
+  const difference = usersPerCapacity(from) - usersPerCapacity(to)
+  return (
+    usersPerCapacity(from) > migrationEndRatio * usersPerCapacity(to) &&
+    difference > migrationEndUsers / Math.min(from.capacity, to.capacity)
+  )
+}
+
+/** Is the processor of `from` much busier? */
+export function isMuchBusier(from: Load, to: Load): boolean {
+  return to.capacity > 0 && from.loadPercent - to.loadPercent >= migrationLoadPercent
 }

@@ -4,7 +4,7 @@
  * before the record is raised there; a bounded number of users at a time; no flapping (the gap that starts a migration
  * is far wider than what it closes).
  */
-import { isClearlyMoreLoaded, leastLoaded } from '../core/placement.ts'
+import { hasClearlyMoreUsers, hasMoreUsers, isMuchBusier, leastLoaded } from '../core/placement.ts'
 import { isFault } from '../faults.ts'
 import type { MemberId, UserId } from '../ids.ts'
 import type { CancelTimer, SessionRow } from '../ports.ts'
@@ -15,8 +15,10 @@ import type { Homes } from './homes.ts'
 const moveIntervalMs = 1_000
 /** Users of a draining node moved at once: each costs two requests and two writes. */
 const drainUsersMax = 100
-/** Idle users moved in one turn: slow enough that presence shows what it changed before the next turn. */
-const idleUsersMax = 5
+/** Users moved to even loads out in one turn: slow enough that presence shows what it changed before the next turn. */
+const evenedUsersMax = 10
+/** Users who were just answered, looked at in one turn; more only wait for their next request. */
+const visitorsMax = 1_000
 /** Rows looked at in one turn; the next turn goes on after them. */
 const rowsPerTurnMax = 500
 /** Pause between pages while previous sets are noted after a change of members. */
@@ -29,6 +31,10 @@ export class Mover {
   #cancelPage: CancelTimer | null = null
   #stopped = false
   #cursor: UserId | null = null
+  /** Users whose requests were served here since the last turn. */
+  readonly #visitors = new Set<UserId>()
+  /** Members that users are moved to until the numbers are even. */
+  readonly #relievers = new Set<MemberId>()
 
   constructor(context: Context, homes: Homes) {
     this.#context = context
@@ -56,6 +62,11 @@ export class Mover {
     this.#stopped = true
     this.#cancel?.()
     this.#cancelPage?.()
+  }
+
+  /** The user was served here: after a change of members the next request is a good moment for another home. */
+  visited(user: UserId): void {
+    if (this.#visitors.size < visitorsMax) this.#visitors.add(user)
   }
 
   /** Notes the set before the change with each session, so that a takeover finds older copies (DESIGN.md section 5). */
@@ -99,7 +110,9 @@ export class Mover {
       .filter((row) => isDraining || !this.#homes.isInSet(row.user))
       .slice(0, drainUsersMax)
     await Promise.all(misplaced.map((row) => this.#moveAway(row)))
-    if (!isDraining) await this.#moveIdle(mine)
+    const visitors = [...this.#visitors]
+    this.#visitors.clear()
+    if (!isDraining) await this.#evenOut(mine, visitors)
   }
 
   /** A live, not draining member of the set, the least loaded. */
@@ -118,18 +131,36 @@ export class Mover {
     if (target !== null) await this.#move(row, target)
   }
 
-  async #moveIdle(rows: readonly SessionRow[]): Promise<void> {
+  /**
+   * Gives users to members that have clearly fewer: those that were here just now, because their next request brings
+   * them to the other home anyway, and those that have been idle for long. None of them notices more than a redirect.
+   */
+  async #evenOut(rows: readonly SessionRow[], visitors: readonly UserId[]): Promise<void> {
     const { clock, settings, selfId } = this.#context
     const idleSinceMs = clock.wallMs() - settings.idleAfterMs
-    const own = this.#homes.loadOf(selfId)
+    const isIdle = (row: SessionRow): boolean => row.lastActiveAtMs <= idleSinceMs
+    const visiting = visitors.flatMap((user) => this.#homes.sessions.get(user) ?? [])
     let moved = 0
-    for (const row of rows) {
-      if (moved >= idleUsersMax) return
-      if (row.lastActiveAtMs > idleSinceMs) continue
-      const target = this.#target(row.user)
-      if (target === null || !isClearlyMoreLoaded(own, this.#homes.loadOf(target))) continue
-      if (await this.#move(row, target)) moved += 1
+    for (const row of [...visiting, ...rows.filter(isIdle)]) {
+      if (moved >= evenedUsersMax) return
+      if (row.record.home !== selfId) continue
+      const target = this.#reliever(row.user, isIdle(row))
+      if (target === null || !(await this.#move(row, target))) continue
+      this.#homes.countGiven(target)
+      moved += 1
     }
+  }
+
+  /** The member that the user should move to; null when the loads are even enough. */
+  #reliever(user: UserId, isIdle: boolean): MemberId | null {
+    const target = this.#target(user)
+    if (target === null) return null
+    const own = this.#homes.loadOf(this.#context.selfId)
+    const other = this.#homes.loadOf(target)
+    if (hasClearlyMoreUsers(own, other)) this.#relievers.add(target)
+    else if (!hasMoreUsers(own, other)) this.#relievers.delete(target)
+    // Only the idle flee a busy processor: what makes it busy may be over with the next request.
+    return this.#relievers.has(target) || (isIdle && isMuchBusier(own, other)) ? target : null
   }
 
   /** Cart first, record after it; false when either did not work, and everything stays as it was. */

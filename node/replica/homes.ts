@@ -172,7 +172,8 @@ export class Homes implements HomesView {
     return { users: (info?.users ?? 0) + extra, loadPercent: info?.loadPercent ?? 0, capacity }
   }
 
-  #countGiven(member: MemberId): void {
+  /** A user went to the member since it last said how many it has. */
+  countGiven(member: MemberId): void {
     const info = this.#context.presence.get(member)
     // What this node says about itself is always fresh.
     if (info === null || member === this.#context.selfId) return
@@ -207,6 +208,7 @@ export class Homes implements HomesView {
       const record = this.record(user)
       if (record === null || !this.isHome(user)) continue
       this.sessions.touch(user)
+      this.#mover.visited(user)
       return { kind: 'here', epoch: record.epoch }
     }
     throw noHome('the home of this user is changing')
@@ -314,7 +316,7 @@ export class Homes implements HomesView {
       await this.take(user, answer.record)
       return null
     }
-    this.#countGiven(record.home)
+    this.countGiven(record.home)
     await this.#confirm(user, answer.record)
     return answer.record
   }

@@ -33,15 +33,28 @@ export class CartWorld {
   primaryName: string | null
   /** What handlers threw that is no Fault. */
   readonly bugs: unknown[] = []
+  /** How old what members know of each other's load may be; 0: always fresh. */
+  readonly #gossipMs: number
+  readonly #gossip = new Map<MemberId, PresenceInfo>()
 
   constructor(
     count: number,
-    options: { seed?: number; primary?: string | null; settings?: Partial<Settings> } = {},
+    options: {
+      seed?: number
+      primary?: string | null
+      settings?: Partial<Settings>
+      capacities?: readonly number[]
+      gossipMs?: number
+    } = {},
   ) {
+    this.#gossipMs = options.gossipMs ?? 0
     this.random = seededRandom(options.seed ?? 1)
     this.more = options.settings ?? {}
     this.primaryName = options.primary === undefined ? 'n1' : options.primary
-    for (let number = 1; number <= count; number += 1) this.records.push(this.#record(`n${number}`))
+    for (let number = 1; number <= count; number += 1) {
+      const capacity = options.capacities?.[number - 1] ?? 1
+      this.records.push({ ...this.#record(`n${number}`), capacity })
+    }
     for (let number = 1; number <= count; number += 1) this.nodes.push(new CartNode(this, `n${number}`))
   }
 
@@ -95,8 +108,17 @@ export class CartWorld {
     for (const node of this.nodes) if (node.isUp) for (const listener of node.membersListeners) listener()
   }
 
-  join(name: string): CartNode {
-    this.records.push(this.#record(name))
+  /** A member is removed for good and its node is gone; another one takes its place. */
+  replace(name: string, by: string): CartNode {
+    const old = this.node(name)
+    const index = this.records.findIndex(({ id }) => id === old.id)
+    const { capacity } = this.records[index] as MemberRecord
+    this.records.splice(index, 1)
+    return this.join(by, capacity)
+  }
+
+  join(name: string, capacity = 1): CartNode {
+    this.records.push({ ...this.#record(name), capacity })
     const node = new CartNode(this, name)
     this.nodes.push(node)
     this.changeMembers(() => undefined)
@@ -137,9 +159,18 @@ export class CartWorld {
   presenceView(node: CartNode): Context['presence'] {
     return {
       alive: (id) => id === node.id || !node.dead.has(id),
-      get: (id) => this.#presence(id),
+      get: (id) => (id === node.id ? this.#presence(id) : this.#heard(id)),
       onChange: (listener) => void node.presenceListeners.push(listener),
     }
+  }
+
+  #heard(id: MemberId): PresenceInfo {
+    const nowMs = this.scheduler.nowMs
+    const known = this.#gossip.get(id)
+    if (known !== undefined && nowMs - known.heardAtMs < this.#gossipMs) return known
+    const info = { ...this.#presence(id), heardAtMs: nowMs }
+    this.#gossip.set(id, info)
+    return info
   }
 
   #presence(id: MemberId): PresenceInfo {

@@ -9,6 +9,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { text } from 'node:stream/consumers'
+import { placeOf, readRecord } from '../../scripts/cluster/directory.ts'
+import type { NodePlace } from '../../scripts/cluster/directory.ts'
+import { checkPorts } from '../../scripts/cluster/ports.ts'
+import { killNode } from '../../scripts/cluster/process.ts'
+import { launch, readyWaitMs, waitReady } from '../../scripts/cluster/start.ts'
 import { claimBasePort } from './ports.ts'
 import { root } from './sources.ts'
 
@@ -79,6 +84,27 @@ export class TestCluster {
 
   adminHeaders(): { authorization: string } {
     return { authorization: `Bearer ${this.adminToken()}` }
+  }
+
+  #place(name: string): NodePlace {
+    const record = readRecord(this.directory)
+    if (record === null) throw new Error(`no cluster in ${this.directory}`)
+    return placeOf(this.directory, record, Number(name.slice(1)))
+  }
+
+  /** The launcher's `kill`, without a process for it: for tests that do it often. */
+  async crash(name: string): Promise<void> {
+    await killNode(this.#place(name))
+  }
+
+  /** The launcher's `start` after a crash, in the same way; resolves when the node is ready. */
+  async restart(name: string): Promise<void> {
+    const record = readRecord(this.directory)
+    const place = this.#place(name)
+    if (record === null) throw new Error(`no cluster in ${this.directory}`)
+    await checkPorts([place])
+    await launch(this.directory, record, place)
+    await waitReady(place, readyWaitMs)
   }
 
   log(name: string): string {

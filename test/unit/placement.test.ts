@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { isClearlyMoreLoaded, leastLoaded, serverSet } from '../../node/core/placement.ts'
+import {
+  hasClearlyMoreUsers,
+  hasMoreUsers,
+  isMuchBusier,
+  leastLoaded,
+  serverSet,
+} from '../../node/core/placement.ts'
 import type { Load } from '../../node/core/placement.ts'
 import type { MemberId, UserId } from '../../node/ids.ts'
 
@@ -56,19 +62,49 @@ describe('the least loaded', () => {
     expect(least()).toBe(null)
   })
 
-  test('migration needs a clear difference, and one move never turns it round', () => {
+  test('migration needs a clear difference to begin, ends when it is small, and never turns it round', () => {
     const load = (users: number, loadPercent = 0, capacity = 1): Load => ({ users, loadPercent, capacity })
-    expect(isClearlyMoreLoaded(load(60), load(0))).toBe(true)
-    expect(isClearlyMoreLoaded(load(15), load(0))).toBe(false)
-    expect(isClearlyMoreLoaded(load(110), load(100))).toBe(false)
-    expect(isClearlyMoreLoaded(load(10, 95), load(10, 20))).toBe(true)
-    expect(isClearlyMoreLoaded(load(60), load(0, 0, 0))).toBe(false)
+    expect(hasClearlyMoreUsers(load(60), load(0))).toBe(true)
+    expect(hasClearlyMoreUsers(load(15), load(0))).toBe(false)
+    expect(hasClearlyMoreUsers(load(110), load(100))).toBe(false)
+    expect(hasClearlyMoreUsers(load(60), load(0, 0, 0))).toBe(false)
+    expect(hasMoreUsers(load(110), load(100))).toBe(true)
+    expect(hasMoreUsers(load(103), load(100))).toBe(false)
+    expect(hasMoreUsers(load(60), load(0, 0, 0))).toBe(false)
+    expect(isMuchBusier(load(10, 95), load(10, 20))).toBe(true)
+    expect(isMuchBusier(load(10, 60), load(10, 20))).toBe(false)
     const turnedRound: string[] = []
-    for (let from = 0; from < 200; from += 7)
-      for (let to = 0; to < 200; to += 5) {
-        const isBack = isClearlyMoreLoaded(load(to + 1), load(from - 1))
-        if (isClearlyMoreLoaded(load(from), load(to)) && isBack) turnedRound.push(`${from} to ${to}`)
-      }
+    for (const [capacityFrom, capacityTo] of [
+      [1, 1],
+      [1, 4],
+      [4, 1],
+    ] as const)
+      for (let from = 0; from < 400; from += 7)
+        for (let to = 0; to < 400; to += 5) {
+          const [before, after] = [load(from, 0, capacityFrom), load(to, 0, capacityTo)]
+          if (!hasMoreUsers(before, after) && !hasClearlyMoreUsers(before, after)) continue
+          const back = [load(to + 1, 0, capacityTo), load(from - 1, 0, capacityFrom)] as const
+          if (hasClearlyMoreUsers(...back) || hasMoreUsers(...back)) turnedRound.push(`${from} to ${to}`)
+        }
     expect(turnedRound).toEqual([])
   })
+})
+
+/** Sets of 6,000 users before and after one more member: how many places the newcomer took, and how many others changed. */
+test('one more member of N takes its share of the places, and nobody else moves', () => {
+  for (const count of [3, 5, 10, 25]) {
+    const [before, after] = [members(count), members(count + 1)]
+    const newcomer = `member${count + 1}`
+    const size = 3
+    let [taken, others] = [0, 0]
+    for (let number = 0; number < 6_000; number += 1) {
+      const [old, now] = [serverSet(user(number), before, size), serverSet(user(number), after, size)]
+      if ((now as string[]).includes(newcomer)) taken += 1
+      others += now.filter((member) => member !== newcomer && !old.includes(member)).length
+    }
+    expect(others).toBe(0)
+    // Each set has three places of N + 1 members: a set changes with a chance of 3 / (N + 1), a place with 1 / (N + 1).
+    expect((taken / (6_000 * size)) * (count + 1), `${count} members`).toBeGreaterThan(0.9)
+    expect((taken / (6_000 * size)) * (count + 1), `${count} members`).toBeLessThan(1.1)
+  }
 })

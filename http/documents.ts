@@ -37,6 +37,24 @@ export const productDocument = z
   })
   .openapi('Product')
 
+const facetDocument = z.array(z.object({ name: z.string(), count: z.int() }))
+const amount = z.int().openapi({ description: 'Minor units' })
+/** Named like the parameters that choose. */
+export const facetsDocument = z
+  .object({
+    category: facetDocument,
+    vendor: facetDocument,
+    tag: facetDocument,
+    price: z
+      .object({
+        min: amount,
+        max: amount,
+        bands: z.array(z.object({ minPrice: amount, maxPrice: amount, count: z.int() })),
+      })
+      .nullable(),
+  })
+  .openapi('Facets', { description: 'With `facets=true` only' })
+
 export const categoriesDocument = z
   .object({ items: z.array(z.object({ name: z.string(), count: z.int() })) })
   .openapi('Categories')

@@ -48,12 +48,40 @@ export const pageQuery = z.object({
   cursor: z.string().min(1).max(cursorLengthMax).optional(),
 })
 
+/** Minor units, as in `price.amount`. */
+const amountSchema = z
+  .string()
+  .regex(/^\d{1,10}$/, `minor units, a whole number up to ${priceAmountMax}`)
+  .transform(Number)
+  .pipe(z.int().min(0).max(priceAmountMax))
+  .optional()
+
 const filterText = z.string().max(queryTextLengthMax).optional()
 export const productsQuery = pageQuery.extend({
-  q: filterText.openapi({ description: 'Words to search for' }),
+  q: filterText.openapi({
+    description:
+      'Words to search for: all must occur, accents and case don’t matter, words of three letters and the last one are beginnings',
+  }),
   category: filterText,
   tag: filterText,
   vendor: filterText,
+  minPrice: amountSchema.openapi({
+    type: 'integer',
+    minimum: 0,
+    maximum: priceAmountMax,
+    description: 'Minor units; the price of the cheapest variant is this or more',
+  }),
+  maxPrice: amountSchema.openapi({
+    type: 'integer',
+    minimum: 0,
+    maximum: priceAmountMax,
+    description: 'Minor units; the price of the cheapest variant is this or less',
+  }),
+  facets: flagSchema.optional().openapi({
+    description:
+      'Adds `facets`: categories, vendors, tags and price bands to choose from, each with the `total` that this query ' +
+      'would have with that choice',
+  }),
   sort: z
     .enum(['relevance', 'title', 'price', '-price', 'newest'])
     .optional()

@@ -173,6 +173,9 @@ export type ProductQuery = {
   category?: string
   tag?: string
   vendor?: string
+  /** Price of the cheapest variant, in minor units, both ends inclusive. */
+  minPrice?: number
+  maxPrice?: number
   /** Absent: every status (administrators only). */
   status?: 'active' | 'draft' | 'archived'
   sort: ProductSort
@@ -181,6 +184,21 @@ export type ProductQuery = {
 }
 /** `items` are the stored JSON texts of products, so that the hot path parses nothing. */
 export type ProductPage = { items: string[]; total: number; next: string | null }
+
+export type FacetCount = { name: string; count: number }
+/** Both ends inclusive, in minor units. */
+export type PriceBand = { minPrice: number; maxPrice: number; count: number }
+/**
+ * Where a shopper could go from a query: each count is the `total` of the same query with that one choice in place of
+ * what it says of the matter now. Most products first; the choice made now is always among them.
+ */
+export type ProductFacets = {
+  category: FacetCount[]
+  vendor: FacetCount[]
+  tag: FacetCount[]
+  /** Null when nothing is found at any price. */
+  price: { min: number; max: number; bands: PriceBand[] } | null
+}
 
 export type SkuInfo = {
   sku: Sku
@@ -321,6 +339,7 @@ export interface ShopStore {
 
   productJson(handle: Handle): string | null
   products(query: ProductQuery): ProductPage
+  facets(query: ProductQuery): ProductFacets
   categories(): { name: string; count: number }[]
   /** All products in handle order, as stored JSON, for export and for recomputing the digest. */
   allProducts(): Iterable<string>

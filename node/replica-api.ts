@@ -4,7 +4,15 @@
  */
 import type { CatalogChangeResult, Contact, OrderRecord, Product, ProductChange } from './commands.ts'
 import type { CommandId, Handle, NodeName, OrderId, Sku, UserId } from './ids.ts'
-import type { Logger, OrderFilter, OrderPageQuery, ProductPage, ProductQuery } from './ports.ts'
+import type {
+  FacetCount,
+  Logger,
+  OrderFilter,
+  OrderPageQuery,
+  ProductFacets,
+  ProductPage,
+  ProductQuery,
+} from './ports.ts'
 
 export type NodeAddress = { readonly node: NodeName; readonly url: string }
 
@@ -133,6 +141,7 @@ export interface CatalogReads {
   currency(): string
   productJson(handle: Handle): string | null
   products(query: ProductQuery): ProductPage
+  facets(query: ProductQuery): ProductFacets
   categories(): { name: string; count: number }[]
   /** Every product as JSON in handle order, for export. */
   allProducts(): Iterable<string>
@@ -246,4 +255,14 @@ export interface Replica {
   onClusterEvent(listener: (event: ClusterEvent) => void): Unsubscribe
 }
 
-export type { Logger, OrderFilter, OrderPageQuery, OrderRecord, Product, ProductPage, ProductQuery }
+export type {
+  FacetCount,
+  Logger,
+  OrderFilter,
+  OrderPageQuery,
+  OrderRecord,
+  Product,
+  ProductFacets,
+  ProductPage,
+  ProductQuery,
+}

@@ -9,12 +9,12 @@ import { checkQuery, pathId } from '../input.ts'
 import { isActive, productQueryOf } from '../routes/catalog.ts'
 import { productsQuery } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
+import type { Filter } from './filters.ts'
+import { chosen, facetPanel, filledIn, filterOf } from './filters.ts'
 import { moneyText, picture, queryText, safeDescription } from './format.ts'
 import type { Html } from './layout.ts'
 import { page, pageRoute } from './layout.ts'
 import { frameOf } from './visitors.ts'
-
-type Filter = { q?: string; category?: string; tag?: string; vendor?: string; sort?: string }
 
 const sorts = [
   ['', 'Best match'],
@@ -42,25 +42,6 @@ function card(product: Product): Html {
   </a>`
 }
 
-function categoryList(shop: Shop, filter: Filter): Html {
-  const entries = shop.replica.catalog.categories().filter(({ name }) => name !== '')
-  const entry = (name: string, count: number | null): Html => {
-    const current = (filter.category ?? '') === name
-    const href = `/${queryText({ ...filter, category: name })}`
-    return html`<li>
-      <a href="${href}" ${current ? raw('aria-current="page"') : ''}>
-        <span>${name === '' ? 'Everything' : name}</span
-        >${count === null ? '' : html`<small>${count}</small>`}
-      </a>
-    </li>`
-  }
-  return html`<aside class="categories">
-    <ul>
-      ${entry('', null)} ${entries.map(({ name, count }) => entry(name, count))}
-    </ul>
-  </aside>`
-}
-
 function sortForm(filter: Filter): Html {
   const { sort, ...rest } = filter
   return html`<form
@@ -86,30 +67,31 @@ function sortForm(filter: Filter): Html {
 }
 
 function heading(filter: Filter): string {
-  if (filter.q !== undefined && filter.q !== '') return `“${filter.q}”`
-  return filter.category ?? filter.tag ?? filter.vendor ?? 'The bazaar'
+  const q = filter['q'] ?? ''
+  if (q !== '') return `“${q}”`
+  return filter['category'] ?? filter['tag'] ?? filter['vendor'] ?? 'The bazaar'
 }
 
 async function browse(shop: Shop, context: Context): Promise<string> {
-  // An empty choice in a form is no choice.
-  const url = new URL(context.req.url)
-  const given = Object.fromEntries([...url.searchParams].filter(([, value]) => value !== ''))
-  const query = checkQuery(given, productsQuery)
-  const found = shop.replica.catalog.products(productQueryOf(query, 'active'))
-  const { q, category, tag, vendor, sort } = query
-  const named = Object.entries({ q, category, tag, vendor, sort })
-  const filter: Filter = Object.fromEntries(named.filter(([, value]) => value !== undefined))
+  const { catalog } = shop.replica
+  const currency = catalog.currency()
+  const query = checkQuery(filledIn(context.req.url, currency), productsQuery)
+  const wanted = productQueryOf(query, 'active')
+  const found = catalog.products(wanted)
+  const filter = filterOf(query)
+  const panel = { path: '/', filter, currency }
   const products = found.items.map((text) => JSON.parse(text) as Product)
   const body = html`<div class="browse">
-    ${categoryList(shop, filter)}
+    <aside class="facets" aria-label="Narrow down">${facetPanel(panel, catalog.facets(wanted))}</aside>
     <section id="results">
       <div class="results-head">
         <h1>
-          ${(filter.q ?? '') === '' ? html`<span class="name">${heading(filter)}</span>` : heading(filter)}
+          ${(query.q ?? '') === '' ? html`<span class="name">${heading(filter)}</span>` : heading(filter)}
           <small>${found.total} ${found.total === 1 ? 'product' : 'products'}</small>
         </h1>
         ${sortForm(filter)}
       </div>
+      ${chosen(panel)}
       ${products.length === 0 ? html`<p>Nothing here. Try other words, or <a href="/">look at everything</a>.</p>` : ''}
       <div class="grid-cards">${products.map(card)}</div>
       <nav class="pages">
@@ -128,7 +110,7 @@ async function browse(shop: Shop, context: Context): Promise<string> {
     ...(await frameOf(shop, context)),
     title: heading(filter),
     body,
-    ...(q === undefined ? {} : { q }),
+    ...(query.q === undefined ? {} : { q: query.q }),
   })
 }
 

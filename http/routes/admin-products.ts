@@ -14,7 +14,7 @@ import { fieldsOf, mergeOf, requireHandle } from '../products.ts'
 import { adminNameField, adminProductsQuery, productBody, productPatchBody } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
 import { define } from '../shop.ts'
-import { handleParams, pageText, productAnswer, productList, productQueryOf, versionOf } from './catalog.ts'
+import { handleParams, listText, productAnswer, productList, versionOf } from './catalog.ts'
 
 type IfMatch = ProductChange['ifMatch']
 
@@ -103,8 +103,7 @@ function readRoutes(shop: Shop): void {
     (context) => {
       shop.gate.admin(context)
       const query = readQuery(context, adminProductsQuery)
-      const page = shop.replica.catalog.products(productQueryOf(query, query.status))
-      return shop.answers.jsonText(pageText(page, shop.replica.catalog.version()))
+      return shop.answers.jsonText(listText(shop.replica.catalog, query, query.status))
     },
   )
   define(

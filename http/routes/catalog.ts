@@ -4,14 +4,18 @@ import type { Context } from 'hono'
 import { z as zod } from '@hono/zod-openapi'
 import { Fault } from '../../node/faults.ts'
 import { parseHandle } from '../../node/ids.ts'
-import type { ProductPage, ProductQuery } from '../../node/replica-api.ts'
-import { categoriesDocument, listOf, productDocument } from '../documents.ts'
+import type { CatalogReads, ProductFacets, ProductPage, ProductQuery } from '../../node/replica-api.ts'
+import { categoriesDocument, facetsDocument, listOf, productDocument } from '../documents.ts'
 import { pathId, readQuery } from '../input.ts'
 import { productsQuery } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
 import { define, headerOf } from '../shop.ts'
 
-export const productList = listOf(productDocument, { total: zod.int(), catalogVersion: zod.int() })
+export const productList = listOf(productDocument, {
+  total: zod.int(),
+  catalogVersion: zod.int(),
+  facets: facetsDocument.optional(),
+})
 export const handleParams = zod.object({ handle: zod.string() })
 
 /** Catalog answers may be kept but must be asked about again: a version moves at any time. */
@@ -21,7 +25,7 @@ export function productQueryOf(
   query: z.output<typeof productsQuery>,
   status: ProductQuery['status'],
 ): ProductQuery {
-  const { q, category, tag, vendor, sort, limit, cursor } = query
+  const { q, category, tag, vendor, minPrice, maxPrice, sort, limit, cursor } = query
   const words = q?.trim()
   const searching = words !== undefined && words !== ''
   // Without words nothing is more relevant than something else.
@@ -31,6 +35,8 @@ export function productQueryOf(
     ...(category === undefined ? {} : { category }),
     ...(tag === undefined ? {} : { tag }),
     ...(vendor === undefined ? {} : { vendor }),
+    ...(minPrice === undefined ? {} : { minPrice }),
+    ...(maxPrice === undefined ? {} : { maxPrice }),
     ...(status === undefined ? {} : { status }),
     ...(cursor === undefined ? {} : { cursor }),
     sort: wanted === 'relevance' && !searching ? 'title' : wanted,
@@ -38,9 +44,21 @@ export function productQueryOf(
   }
 }
 
-export function pageText(page: ProductPage, catalogVersion: number): string {
+function pageText(page: ProductPage, facets: ProductFacets | null, catalogVersion: number): string {
   const { items, next, total } = page
-  return `{"items":[${items.join(',')}],"next":${JSON.stringify(next)},"total":${total},"catalogVersion":${catalogVersion}}`
+  const more = facets === null ? '' : `,"facets":${JSON.stringify(facets)}`
+  return `{"items":[${items.join(',')}],"next":${JSON.stringify(next)},"total":${total},"catalogVersion":${catalogVersion}${more}}`
+}
+
+/** The answer to a query as JSON, facets only when they were asked for: they cost more than the page. */
+export function listText(
+  catalog: CatalogReads,
+  query: z.output<typeof productsQuery>,
+  status: ProductQuery['status'],
+): string {
+  const wanted = productQueryOf(query, status)
+  const facets = query.facets === true ? catalog.facets(wanted) : null
+  return pageText(catalog.products(wanted), facets, catalog.version())
 }
 
 /** The number of `"catalogVersion":N`. Only the product's own can match: all other values beside names are texts. */
@@ -85,8 +103,7 @@ export function catalogRoutes(shop: Shop): void {
     },
     (context) => {
       const query = readQuery(context, productsQuery)
-      const page = catalog.products(productQueryOf(query, 'active'))
-      return shop.answers.jsonText(pageText(page, catalog.version()), 200, { ...revalidate })
+      return shop.answers.jsonText(listText(catalog, query, 'active'), 200, { ...revalidate })
     },
   )
   define(

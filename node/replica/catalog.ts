@@ -7,7 +7,7 @@ import { commandVersion } from '../commands.ts'
 import type { CatalogChangeResult, Command, CommandBody, ProductChange } from '../commands.ts'
 import { Fault } from '../faults.ts'
 import type { CommandId, Handle } from '../ids.ts'
-import type { CancelTimer, Clock, ProductPage, ProductQuery, ShopStore } from '../ports.ts'
+import type { CancelTimer, Clock, ProductFacets, ProductPage, ProductQuery, ShopStore } from '../ports.ts'
 import type { CatalogReads, CatalogWrites } from '../replica-api.ts'
 import type { CatalogFeed } from './catalog-feed.ts'
 import type { LogClient } from './context.ts'
@@ -57,6 +57,10 @@ export class Catalog implements CatalogReads, CatalogWrites {
 
   products(query: ProductQuery): ProductPage {
     return this.#options.shop.products(query)
+  }
+
+  facets(query: ProductQuery): ProductFacets {
+    return this.#options.shop.facets(query)
   }
 
   categories(): { name: string; count: number }[] {

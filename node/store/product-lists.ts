@@ -6,7 +6,7 @@ import type { ProductPage, ProductQuery } from '../ports.ts'
 import type { Connection, Value } from './connection.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { CursorPosition } from './cursor.ts'
-import { filterConditions, orders } from './product-filters.ts'
+import { filterConditions, filtersKey, orders, priceRange } from './product-filters.ts'
 import type { Filters, Order } from './product-filters.ts'
 import type { Facet, ProductTables } from './products.ts'
 import { ProductRanking } from './product-ranking.ts'
@@ -17,6 +17,16 @@ type Row = { json: string; key: string | number; handle: string }
 /** Totals kept in memory; one entry per combination of filters that somebody asked for since the last change. */
 const totalsMax = 1_000
 const statuses = ['active', 'draft', 'archived'] as const
+/**
+ * So few products in a range of prices are gathered and sorted by what else is asked for; with more, walking along that
+ * order soon meets enough of them.
+ */
+const gatheredMax = 2_000
+/** Before everything that there is. */
+const starts: { readonly [D in Order['direction']]: (order: Order) => CursorPosition } = {
+  ASC: ({ column }) => ({ key: column === 'title_key' ? '' : -1, id: '' }),
+  DESC: () => ({ key: Number.MAX_SAFE_INTEGER, id: '\u{10ffff}' }),
+}
 
 export class ProductLists {
   readonly #connection: Connection
@@ -53,13 +63,14 @@ export class ProductLists {
   #rows(filters: Filters, order: Order, position: CursorPosition | null, limit: number): Row[] {
     const asked = filters.status === undefined ? statuses : [filters.status]
     const facet = this.#drivingFacet(filters)
+    const start = position ?? starts[order.direction](order)
     const [only] = asked
     if (asked.length === 1 && only !== undefined && facet !== 'tag') {
-      const { sql, values } = this.#branch({ ...filters, status: only }, facet, 'p.json', order, position)
+      const { sql, values } = this.#branch({ ...filters, status: only }, facet, 'p.json', order, start)
       return this.#connection.all<Row>(sql, ...values, limit)
     }
     const id = facet === 'tag' ? 'g.product AS id' : 'p.id AS id'
-    const branches = asked.map((status) => this.#branch({ ...filters, status }, facet, id, order, position))
+    const branches = asked.map((status) => this.#branch({ ...filters, status }, facet, id, order, start))
     const merged = branches.map((branch) => `SELECT * FROM (${branch.sql})`).join(' UNION ALL ')
     const sql = `SELECT p.json, found.key, found.handle
       FROM (${merged} ORDER BY key ${order.direction}, handle ${order.direction} LIMIT ?) AS found
@@ -90,52 +101,61 @@ export class ProductLists {
     facet: Facet,
     column: string,
     order: Order,
-    position: CursorPosition | null,
+    start: CursorPosition,
   ): { sql: string; values: Value[] } {
-    const source = this.#source(filters, facet, order)
+    const range = priceRange(filters)
+    const isNarrow = range !== null && order.index !== 'price' && this.#isNarrow(filters, facet, range)
+    const source = this.#source(filters, facet, isNarrow ? 'price' : order.index)
     const { status: _status, ...others } = filters
-    const rest = filterConditions(others, facet === 'all' ? undefined : facet)
+    const rest = filterConditions(others, facet === 'all' ? 'status' : facet, 'price')
     const where = [source.where, ...rest.where]
     const values: Value[] = [...source.values, ...rest.values]
     const alias = facet === 'tag' ? 'g' : 'p'
-    if (position !== null) {
-      where.push(
-        `(${alias}.${order.column}, ${alias}.handle) ${order.direction === 'ASC' ? '>' : '<'} (?, ?)`,
-      )
-      values.push(position.key, position.id)
+    if (range !== null) {
+      where.push(`${alias}.price BETWEEN ? AND ?`)
+      values.push(...range)
     }
+    where.push(`(${alias}.${order.column}, ${alias}.handle) ${order.direction === 'ASC' ? '>' : '<'} (?, ?)`)
+    values.push(start.key, start.id)
     const sql = `SELECT ${column}, ${alias}.${order.column} AS key, ${alias}.handle AS handle
       FROM ${source.table} WHERE ${where.join(' AND ')}
       ORDER BY ${alias}.${order.column} ${order.direction}, ${alias}.handle ${order.direction} LIMIT ?`
     return { sql, values }
   }
 
-  #source(filters: Filters & { status: string }, facet: Facet, order: Order): Source {
+  #isNarrow(filters: Filters & { status: string }, facet: Facet, range: readonly [number, number]): boolean {
+    const alone = { status: filters.status, ...(facet === 'all' ? {} : { [facet]: filters[facet] }) }
+    const { table, where, values } = this.#source(alone, facet, 'price')
+    const sql = `SELECT count(*) AS count FROM (SELECT 1 FROM ${table} WHERE ${where}
+      AND ${facet === 'tag' ? 'g' : 'p'}.price BETWEEN ? AND ? LIMIT ?)`
+    const found = this.#connection.one<{ count: number }>(sql, ...values, ...range, gatheredMax + 1)
+    return (found?.count ?? 0) <= gatheredMax
+  }
+
+  #source(filters: Filters & { status: string }, facet: Facet, index: string): Source {
     const { status, category = '', vendor = '', tag = '' } = filters
     switch (facet) {
       case 'all':
         return {
-          table: `products p INDEXED BY products_by_${order.index}`,
+          table: `products p INDEXED BY products_by_${index}`,
           where: 'p.status = ?',
           values: [status],
         }
       case 'category':
         return {
-          table: `products p INDEXED BY products_by_category_${order.index}`,
+          table: `products p INDEXED BY products_by_category_${index}`,
           where: 'p.category = ? AND p.status = ?',
           values: [category, status],
         }
       case 'vendor':
         return {
-          table: `products p INDEXED BY products_by_vendor_${order.index}`,
+          table: `products p INDEXED BY products_by_vendor_${index}`,
           where: 'p.vendor = ? AND p.status = ?',
           values: [vendor, status],
         }
       case 'tag': {
         const rows =
-          order.index === 'title'
-            ? 'product_tags g'
-            : `product_tags g INDEXED BY product_tags_by_${order.index}`
+          index === 'title' ? 'product_tags g' : `product_tags g INDEXED BY product_tags_by_${index}`
         const joined = filters.category !== undefined || filters.vendor !== undefined
         return {
           table: joined ? `${rows} CROSS JOIN products p ON p.id = g.product` : rows,
@@ -154,13 +174,15 @@ export class ProductLists {
   #total(filters: Filters): number {
     const given = (['category', 'tag', 'vendor'] as const).filter((name) => filters[name] !== undefined)
     const [only] = given
-    if (only === undefined) return this.#products.count('all', '', filters.status)
-    if (given.length === 1) return this.#products.count(only, filters[only] ?? '', filters.status)
+    const isAnyPrice = priceRange(filters) === null
+    if (only === undefined && isAnyPrice) return this.#products.count('all', '', filters.status)
+    if (only !== undefined && given.length === 1 && isAnyPrice)
+      return this.#products.count(only, filters[only] ?? '', filters.status)
     if (this.#totalsGeneration !== this.#products.generation || this.#totals.size >= totalsMax) {
       this.#totals = new Map()
       this.#totalsGeneration = this.#products.generation
     }
-    const key = JSON.stringify([filters.status ?? null, ...given.map((name) => [name, filters[name]])])
+    const key = filtersKey(filters)
     const known = this.#totals.get(key)
     if (known !== undefined) return known
     const { where, values } = filterConditions(filters)

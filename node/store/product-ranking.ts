@@ -1,24 +1,40 @@
 /**
- * Search by words (FTS5). A search is run once per change of the catalog and its order kept for a while, so that its
- * further pages cost little; cursors hold sort key and handle, and go on from there after a change as well.
+ * Search by words (FTS5). What was found is kept in order for a while, so that further pages cost little. A cursor
+ * holds sort key and handle, and both follow from the product and the words alone (never from the other products, as
+ * bm25 does): so no change of the catalog moves a product that did not change itself from one page to another, and
+ * every node has the same order.
  */
 import type { ProductPage, ProductQuery } from '../ports.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, Value } from './connection.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import type { CursorPosition } from './cursor.ts'
-import { filterConditions, orders } from './product-filters.ts'
+import { filterConditions, filtersKey, orders } from './product-filters.ts'
 import type { ProductTables } from './products.ts'
-import { matchExpression } from './search-text.ts'
+import type { SearchWords } from './search-text.ts'
+import { searchWords } from './search-text.ts'
 
 type Hit = { readonly id: number; readonly key: string | number; readonly handle: string }
-type Ranking = { readonly hits: readonly Hit[]; readonly total: number }
+/** What was found behind `after` (null: from the beginning), in order; `isWhole`: up to its end. */
+type Ranking = {
+  readonly after: CursorPosition | null
+  readonly hits: readonly Hit[]
+  readonly isWhole: boolean
+}
 
-/** Nobody pages further; `total` counts all. Bounds the memory of one ranking. */
+/** Found products kept in order at once; who pages beyond has the next ones looked up. Bounds memory. */
 const hitsMax = 5_000
 /** Rankings kept; each at most `hitsMax` small rows. */
 const rankingsMax = 32
-/** What a word is worth where: title, vendor, category, tags, description. */
-const weights = '10.0, 4.0, 5.0, 5.0, 1.0'
+/** Totals kept: numbers only. */
+const totalsMax = 1_000
+/** Points for one word in the title; so many that the other columns together never outweigh it. */
+const titlePoints = 20
+/** On top, when it is a word of the title as it was typed: what only begins like it comes later. */
+const exactPoints = 5
+/** For one word in vendor, category or tags. A word that is only in the description gets none. */
+const labelPoints = 4
+/** Of equal points the shorter title is the closer match; the key is `-points * titleSpan + length of the title key` (80 at most). */
+const titleSpan = 1_000
 const emptyPage: ProductPage = { items: [], total: 0, next: null }
 
 export class ProductRanking {
@@ -26,6 +42,7 @@ export class ProductRanking {
   readonly #products: ProductTables
   /** Oldest use first. */
   readonly #rankings = new Map<string, Ranking>()
+  readonly #totals = new Map<string, number>()
   #generation = -1
 
   constructor(connection: Connection, products: ProductTables) {
@@ -37,17 +54,20 @@ export class ProductRanking {
     const list = `search:${query.sort}`
     const keyType = query.sort === 'title' ? 'string' : 'number'
     const position = query.cursor === undefined ? null : decodeCursor(list, keyType, query.cursor)
-    const expression = matchExpression(typed)
-    if (expression === null) return emptyPage
-    const { hits, total } = this.#ranking(query, expression)
-    const start = position === null ? 0 : firstAfter(hits, position, isDescending(query))
-    const page = hits.slice(start, start + query.limit)
+    const words = searchWords(typed)
+    if (words === null) return emptyPage
+    this.#forgetOld()
+    const key = JSON.stringify([words.all, filtersKey(query)])
+    const hits = this.#hits(query, words, key, position)
+    const page = hits.slice(0, query.limit)
     const last = page.at(-1)
-    const more = last !== undefined && start + page.length < hits.length
     return {
       items: page.map((hit) => this.#text(hit)),
-      total,
-      next: more ? encodeCursor(list, { key: last.key, id: last.handle }) : null,
+      total: this.#total(query, words, key),
+      next:
+        last === undefined || hits.length <= query.limit
+          ? null
+          : encodeCursor(list, { key: last.key, id: last.handle }),
     }
   }
 
@@ -57,44 +77,98 @@ export class ProductRanking {
     )
   }
 
-  #ranking(query: ProductQuery, expression: string): Ranking {
-    if (this.#generation !== this.#products.generation) {
-      this.#rankings.clear()
-      this.#generation = this.#products.generation
-    }
-    const { sort, status, category, vendor, tag } = query
-    const key = JSON.stringify([expression, sort, status, category, vendor, tag])
-    const ranking = this.#rankings.get(key) ?? this.#rank(query, expression)
-    this.#rankings.delete(key)
-    this.#rankings.set(key, ranking)
-    const oldest = this.#rankings.keys().next().value
-    if (this.#rankings.size > rankingsMax && oldest !== undefined) this.#rankings.delete(oldest)
-    return ranking
+  #forgetOld(): void {
+    if (this.#generation === this.#products.generation) return
+    this.#rankings.clear()
+    this.#totals.clear()
+    this.#generation = this.#products.generation
   }
 
-  #rank(query: ProductQuery, expression: string): Ranking {
+  /** One more than the page has, so that one knows whether there are more. */
+  #hits(query: ProductQuery, words: SearchWords, key: string, position: CursorPosition | null): Hit[] {
+    const first = `${query.sort} ${key}`
+    // Beyond the first `hitsMax` the stretch that somebody pages through; there are few of them.
+    for (const name of [first, `${first} further`]) {
+      const known = this.#rankings.get(name)
+      const hits = known === undefined ? null : pageOf(known, position, query)
+      if (known === undefined || hits === null) continue
+      this.#keep(name, known)
+      return hits
+    }
+    const found = this.#rank(query, words, position)
+    this.#keep(position === null ? first : `${first} further`, found)
+    return found.hits.slice(0, query.limit + 1)
+  }
+
+  #keep(name: string, ranking: Ranking): void {
+    this.#rankings.delete(name)
+    this.#rankings.set(name, ranking)
+    const oldest = this.#rankings.keys().next().value
+    if (this.#rankings.size > rankingsMax && oldest !== undefined) this.#rankings.delete(oldest)
+  }
+
+  #rank(query: ProductQuery, words: SearchWords, after: CursorPosition | null): Ranking {
     const { where, values } = filterConditions(query)
-    const conditions = where.map((condition) => ` AND ${condition}`).join('')
     const order = query.sort === 'relevance' ? null : orders[query.sort]
-    const key = order === null ? `bm25(product_search, ${weights})` : `p.${order.column}`
     const direction = order?.direction ?? 'ASC'
-    const from = `FROM product_search s CROSS JOIN products p INDEXED BY products_by_id ON p.id = s.rowid
-      WHERE s.product_search MATCH ?${conditions}`
+    const found = order === null ? pointsOf(words) : allOf(words)
+    const key = order === null ? 'found.key + length(p.title_key)' : `p.${order.column}`
+    if (after !== null) {
+      where.push(`(${key}, p.handle) ${direction === 'ASC' ? '>' : '<'} (?, ?)`)
+      values.push(after.key, after.id)
+    }
     const hits = this.#connection.all<Hit>(
-      `SELECT p.id AS id, ${key} AS key, p.handle AS handle ${from}
+      `SELECT p.id AS id, ${key} AS key, p.handle AS handle FROM ${joined(found.sql, where)}
        ORDER BY key ${direction}, p.handle ${direction} LIMIT ?`,
-      expression,
+      ...found.values,
       ...values,
       hitsMax,
     )
-    if (hits.length < hitsMax) return { hits, total: hits.length }
-    const counted = this.#connection.one<{ count: number }>(
-      `SELECT count(*) AS count ${from}`,
-      expression,
-      ...values,
-    )
-    return { hits, total: counted?.count ?? hits.length }
+    return { after, hits, isWhole: hits.length < hitsMax }
   }
+
+  #total(query: ProductQuery, words: SearchWords, key: string): number {
+    const ranking = this.#rankings.get(`${query.sort} ${key}`)
+    if (ranking?.isWhole === true) return ranking.hits.length
+    const known = this.#totals.get(key)
+    if (known !== undefined) return known
+    const { where, values } = filterConditions(query)
+    const found = allOf(words)
+    const sql = `SELECT count(*) AS count FROM ${joined(found.sql, where)}`
+    const total = this.#connection.one<{ count: number }>(sql, ...found.values, ...values)?.count ?? 0
+    if (this.#totals.size >= totalsMax) this.#totals.clear()
+    this.#totals.set(key, total)
+    return total
+  }
+}
+
+type Found = { readonly sql: string; readonly values: Value[] }
+
+/** `id` of every product that has all words. */
+function allOf(words: SearchWords): Found {
+  const sql = 'SELECT rowid AS id FROM product_search WHERE product_search MATCH ?'
+  return { sql, values: [words.all] }
+}
+
+/** The same with `key`, less the better they match: the sum of what each word is worth where it was found. */
+function pointsOf(words: SearchWords): Found {
+  const parts = words.ranked.flatMap(({ title, exact, label }) => [
+    { expression: title, points: titlePoints },
+    { expression: exact, points: exactPoints },
+    { expression: label, points: labelPoints },
+  ])
+  const one = (points: number): string =>
+    `SELECT rowid AS id, ${-points * titleSpan} AS key FROM product_search WHERE product_search MATCH ?`
+  const sql = [one(0), ...parts.map(({ points }) => one(points))].join(' UNION ALL ')
+  return {
+    sql: `SELECT id, sum(key) AS key FROM (${sql}) GROUP BY id`,
+    values: [words.all, ...parts.map(({ expression }) => expression)],
+  }
+}
+
+function joined(found: string, where: readonly string[]): string {
+  const conditions = where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`
+  return `(${found}) AS found CROSS JOIN products p INDEXED BY products_by_id ON p.id = found.id${conditions}`
 }
 
 function isDescending(query: ProductQuery): boolean {
@@ -107,17 +181,29 @@ function compare(a: string | number, b: string | number): number {
   return Buffer.compare(Buffer.from(String(a)), Buffer.from(String(b)))
 }
 
+function isBehind({ key, id }: CursorPosition, other: CursorPosition, descending: boolean): boolean {
+  return (descending ? -1 : 1) * (compare(key, other.key) || compare(id, other.id)) > 0
+}
+
+/** The hits of a page and one more, null when the ranking does not reach that far. */
+function pageOf(ranking: Ranking, position: CursorPosition | null, query: ProductQuery): Hit[] | null {
+  const { after, hits, isWhole } = ranking
+  const descending = isDescending(query)
+  if (after !== null && (position === null || isBehind(after, position, descending))) return null
+  const start = position === null ? 0 : firstBehind(hits, position, descending)
+  const found = hits.slice(start, start + query.limit + 1)
+  return isWhole || found.length > query.limit ? found : null
+}
+
 /** Index of the first hit behind the position. */
-function firstAfter(hits: readonly Hit[], position: CursorPosition, descending: boolean): number {
-  const sign = descending ? -1 : 1
+function firstBehind(hits: readonly Hit[], position: CursorPosition, descending: boolean): number {
   let low = 0
   let high = hits.length
   while (low < high) {
     const middle = (low + high) >>> 1
     const hit = hits[middle]
     if (hit === undefined) break
-    const difference = sign * (compare(hit.key, position.key) || compare(hit.handle, position.id))
-    if (difference > 0) high = middle
+    if (isBehind({ key: hit.key, id: hit.handle }, position, descending)) high = middle
     else low = middle + 1
   }
   return low

@@ -11,6 +11,8 @@ export type Facet = 'all' | 'category' | 'vendor' | 'tag'
 type StoredRow = { id: number; title_key: string; status: string; created_version: number; json: string }
 type Facts = { status: string; facets: [Facet, string][] }
 
+/** More rows than this are read anew all together. */
+const touchedMax = 5_000
 /** Rows of one page of `texts`: few enough to leave the event loop free between pages. */
 const textsPageSize = 200
 
@@ -33,6 +35,8 @@ export class ProductTables {
   readonly #connection: Connection
   /** Counts up whenever product rows may have changed; caches of lists are valid for one generation. */
   generation = 0
+  /** Rows written since whoever keeps a copy of them looked last (`product-columns.ts`); null: too many to tell. */
+  #touched: Set<number> | null = null
 
   constructor(connection: Connection) {
     this.#connection = connection
@@ -64,9 +68,20 @@ export class ProductTables {
     )
   }
 
+  /** Ids of rows that were written, or may have been, since the last call; null for all of them. */
+  takeTouched(): ReadonlySet<number> | null {
+    const touched = this.#touched
+    this.#touched = new Set()
+    return touched
+  }
+
+  #touch(id: number): void {
+    this.generation += 1
+    if (this.#touched?.add(id).size === touchedMax) this.#touched = null
+  }
+
   /** The given product's JSON is stored as it is: the caller gives it in canonical form. */
   put(product: Product): void {
-    this.generation += 1
     const stored = this.#stored(product.handle)
     const before = stored === undefined ? null : (JSON.parse(stored.json) as Product)
     if (stored !== undefined && before !== null) this.#removeDependents(stored, before)
@@ -90,6 +105,7 @@ export class ProductTables {
       json,
     )
     const id = stored?.id ?? this.#stored(product.handle)?.id ?? 0
+    this.#touch(id)
     for (const tag of new Set(product.tags))
       this.#connection.run(
         `INSERT INTO product_tags (tag, status, title_key, handle, price, created_version, product)
@@ -110,7 +126,7 @@ export class ProductTables {
   delete(handle: Handle): void {
     const stored = this.#stored(handle)
     if (stored === undefined) return
-    this.generation += 1
+    this.#touch(stored.id)
     const before = JSON.parse(stored.json) as Product
     this.#removeDependents(stored, before)
     this.#connection.run('DELETE FROM products WHERE id = ?', stored.id)

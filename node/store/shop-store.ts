@@ -5,6 +5,7 @@ import type {
   CatalogVersionRecord,
   ErasedNotice,
   OrderPageQuery,
+  ProductFacets,
   ProductPage,
   ProductQuery,
   ShopStore,
@@ -15,6 +16,7 @@ import type {
 } from '../ports.ts'
 import type { Connection } from './connection.ts'
 import { Meta } from './meta.ts'
+import { ProductFacetCounts } from './product-facets.ts'
 import { ProductLists } from './product-lists.ts'
 import { ShopTables } from './shop-tables.ts'
 import { nothingApplied, stateOf } from './snapshot-copy.ts'
@@ -35,6 +37,7 @@ export class SqliteShopStore implements ShopStore {
   readonly #meta: Meta
   readonly #tables: ShopTables
   readonly #lists: ProductLists
+  readonly #facets: ProductFacetCounts
   readonly #threads = new SnapshotThreads()
   #temporaryFiles = 0
 
@@ -45,6 +48,7 @@ export class SqliteShopStore implements ShopStore {
     this.#meta = new Meta(connection)
     this.#tables = new ShopTables(connection, this.#meta)
     this.#lists = new ProductLists(connection, this.#tables.products)
+    this.#facets = new ProductFacetCounts(connection, this.#tables.products)
   }
 
   get read(): Tables {
@@ -104,6 +108,10 @@ export class SqliteShopStore implements ShopStore {
 
   products(query: ProductQuery): ProductPage {
     return this.#lists.page(query)
+  }
+
+  facets(query: ProductQuery): ProductFacets {
+    return this.#facets.of(query)
   }
 
   categories(): { name: string; count: number }[] {

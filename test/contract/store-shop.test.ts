@@ -40,6 +40,8 @@ const sortKey: { [S in Exclude<ProductSort, 'relevance'>]: (one: Product) => str
   newest: (one) => one.catalogVersion,
 }
 
+const cheapest = (one: Product): number => Math.min(...one.variants.map(({ price }) => price.amount))
+
 function obvious(query: ProductQuery & { sort: keyof typeof sortKey }): string[] {
   const sign = query.sort === '-price' || query.sort === 'newest' ? -1 : 1
   const key = sortKey[query.sort]
@@ -49,6 +51,7 @@ function obvious(query: ProductQuery & { sort: keyof typeof sortKey }): string[]
     .filter((one) => query.category === undefined || one.category === query.category)
     .filter((one) => query.vendor === undefined || one.vendor === query.vendor)
     .filter((one) => query.tag === undefined || one.tags.includes(query.tag))
+    .filter((one) => cheapest(one) >= (query.minPrice ?? 0) && cheapest(one) <= (query.maxPrice ?? 1e9))
     .sort((a, b) => sign * (order(key(a), key(b)) || order(a.handle, b.handle)))
     .map((one) => one.handle)
 }
@@ -65,6 +68,12 @@ const filterSets: Partial<ProductQuery>[] = [
   { tag: 'new', vendor: 'brio' },
   { category: 'seats', vendor: 'brio', tag: 'new', status: 'active' },
   { category: 'nothing' },
+  { minPrice: 100, maxPrice: 300, status: 'active' },
+  { minPrice: 301 },
+  { maxPrice: 0, vendor: 'acme' },
+  { minPrice: 100, maxPrice: 500, tag: 'new', status: 'active' },
+  { minPrice: 100, maxPrice: 500, tag: 'sale', category: 'lights' },
+  { minPrice: 500, maxPrice: 100 },
 ]
 
 describe.each(worlds)('ShopStore lists in %s', (_kind, makeWorld) => {
@@ -127,6 +136,64 @@ describe.each(worlds)('ShopStore lists in %s', (_kind, makeWorld) => {
     )
   })
 
+  test('facets: every count is the total with that choice', () => {
+    const { shop } = makeWorld().open()
+    put(shop, ...many)
+    const names = { category: ['lights', 'seats'], vendor: ['acme', 'brio'], tag: ['new', 'sale'] }
+    const check = (filters: Partial<ProductQuery>): void => {
+      const { minPrice: _min, maxPrice: _max, ...others } = filters
+      const total = (more: Partial<ProductQuery>): number =>
+        shop.products({ ...more, sort: 'title', limit: 1 }).total
+      const facets = shop.facets({ ...filters, sort: 'title', limit: 1 })
+      for (const name of ['category', 'vendor', 'tag'] as const) {
+        const told = facets[name].map((choice) => choice.name)
+        const expected = [...new Set([...names[name], ...told])]
+          .map((choice) => ({ name: choice, count: total({ ...filters, [name]: choice }) }))
+          .filter((choice) => choice.count > 0 || choice.name === filters[name])
+          .toSorted((one, other) => other.count - one.count || (one.name < other.name ? -1 : 1))
+        expect(facets[name], `${name} of ${JSON.stringify(filters)}`).toEqual(expected)
+      }
+      const bands = facets.price?.bands ?? []
+      const expected = bands.map(({ minPrice, maxPrice }) => ({
+        minPrice,
+        maxPrice,
+        count: total({ ...others, minPrice, maxPrice }),
+      }))
+      expect(bands, `price of ${JSON.stringify(filters)}`).toEqual(expected)
+      const counted = bands.reduce((sum, band) => sum + band.count, 0)
+      expect(counted, `any price of ${JSON.stringify(filters)}`).toBe(total(others))
+    }
+    const all = [...filterSets, { q: 'lamp' }, { q: 'e', category: 'lights', minPrice: 200 }, { q: '**' }]
+    for (const filters of all) check(filters)
+    // Written, deleted and rolled back rows count as they are.
+    put(shop, product('p-new', 9, { category: 'fresh', tags: ['sale'], vendor: 'new' }))
+    shop.transaction((tables) => tables.deleteProduct(many[0]?.handle ?? handle('')))
+    expect(() =>
+      shop.transaction((tables) => {
+        tables.putProduct(product('p-never', 9, { category: 'never' }))
+        check({})
+        tables.putProduct(product('p-nor-this', 9, { category: 'never' }))
+        throw new Error('no')
+      }),
+    ).toThrow('no')
+    for (const filters of all) check(filters)
+    expect(shop.facets({ sort: 'title', limit: 1 }).category).toContainEqual({ name: 'fresh', count: 1 })
+    expect(shop.facets({ sort: 'title', limit: 1 }).category.map(({ name }) => name)).not.toContain('never')
+  })
+
+  test('facets name what was chosen, and those with most products', () => {
+    const { shop } = makeWorld().open()
+    const tags = Array.from({ length: 80 }, (_, number) => `t${String(number).padStart(2, '0')}`)
+    put(shop, ...tags.map((_, number) => product(`p${number}`, 1, { tags: tags.slice(number) })))
+    const told = shop.facets({ sort: 'title', limit: 1, tag: 't03' }).tag
+    expect(told.slice(0, 2)).toEqual([
+      { name: 't79', count: 80 },
+      { name: 't78', count: 79 },
+    ])
+    expect([told.length, told.at(-1)]).toEqual([51, { name: 't03', count: 4 }])
+    expect(shop.facets({ sort: 'title', limit: 1, tag: 'x' }).tag.at(-1)).toEqual({ name: 'x', count: 0 })
+  })
+
   test('refuses cursors that are not of the list', () => {
     const { shop } = makeWorld().open()
     put(shop, ...many)
@@ -166,6 +233,7 @@ describe.each(worlds)('ShopStore search in %s', (_kind, makeWorld) => {
     const { shop } = makeWorld().open()
     put(shop, ...shelf)
     expect(search(shop, 'torch')).toEqual(['b', 'a', 'd'])
+    expect(search(shop, 'crem bru')).toEqual(['a'])
     expect(search(shop, 'TOR')).toEqual(['b', 'a', 'd'])
     expect(search(shop, 'tor', { status: 'active' })).toEqual(['b', 'a'])
     expect(search(shop, 'creme brulee')).toEqual(['a'])
@@ -179,6 +247,70 @@ describe.each(worlds)('ShopStore search in %s', (_kind, makeWorld) => {
     expect(search(shop, 'torch tent')).toEqual([])
     expect(shop.products({ q: 'camping', sort: 'relevance', limit: 1 }).total).toBe(2)
     expect(search(shop, '  ')).toHaveLength(5)
+  })
+
+  test('what is in the title counts most, then labels, then the description', () => {
+    const { shop } = makeWorld().open()
+    put(
+      shop,
+      product('in-text', 1, { title: 'Aaa', description: 'a lamp, the lamp, lamp lamp lamp' }),
+      product('in-labels', 1, { title: 'Bbb', vendor: 'Lamp', category: 'lamp', tags: ['lamp', 'lamp 2'] }),
+      product('begins', 1, { title: 'Lampshade' }),
+      product('long', 1, { title: 'The one lamp that you want to have' }),
+      product('short', 1, { title: 'Blue lamp' }),
+      product('short-2', 1, { title: 'Grün lamp' }),
+    )
+    expect(search(shop, 'lamp')).toEqual(['short', 'short-2', 'long', 'begins', 'in-labels', 'in-text'])
+    expect(search(shop, 'lam')).toEqual(['begins', 'short', 'short-2', 'long', 'in-labels', 'in-text'])
+    expect(search(shop, 'lamps')).toEqual(['begins'])
+  })
+
+  test.each(['relevance', 'price', 'newest'] as const)(
+    'by %s: pages stay stable while what is found, and how common each word is, changes',
+    (sort) => {
+      const { shop } = makeWorld().open()
+      const lamps = Array.from({ length: 40 }, (_, number) =>
+        product(`lamp-${number * 37}`, 1 + (number % 3), {
+          title: `${'very '.repeat(number % 4)}${number % 2 === 0 ? 'lamp' : 'thing'}`,
+          tags: ['lamp', 'blue'].slice(number % 2),
+          description: number % 5 === 0 ? 'a lamp for a blue room' : 'blue lamp',
+          variants: [variant(`s${number}`, 100 * (number % 7))],
+        }),
+      )
+      put(shop, ...lamps)
+      const expected = search(shop, 'blue lamp', { sort })
+      expect(expected).toHaveLength(40)
+      let step = 0
+      const seen = walk(shop, { q: 'blue lamp', sort, limit: 3 }, () => {
+        step += 1
+        put(shop, product(`new-${step}`, 9, { title: 'lamp '.repeat(step), description: 'blue '.repeat(50) }))
+        shop.transaction((tables) => tables.deleteProduct(handle(`new-${step - 1}`)))
+        // Not the words, but the rest of one that was shown already or comes yet.
+        put(shop, { ...(lamps[step] as Product), updatedAt: '2030-01-01T00:00:00.000Z' })
+      })
+      expect(seen.filter((name) => name.startsWith('lamp-'))).toEqual(expected)
+    },
+  )
+
+  test('more is found than is kept in order at once: all pages are there', () => {
+    const { shop } = makeWorld().open()
+    const count = 5_100
+    shop.transaction((tables) => {
+      for (let number = 0; number < count; number += 1)
+        tables.putProduct(
+          product(`p-${String(number).padStart(5, '0')}`, 1, {
+            title: 'Pin',
+            variants: [variant(`s${number}`, number)],
+          }),
+        )
+    })
+    for (const sort of ['relevance', '-price'] as const) {
+      const seen = walk(shop, { q: 'pin', sort, limit: 200 })
+      expect(seen).toHaveLength(count)
+      expect(new Set(seen).size).toBe(count)
+      const page = shop.products({ q: 'pin', sort, limit: 200, maxPrice: 4_999 })
+      expect(page.total).toBe(5_000)
+    }
   })
 
   test('no input is a syntax error', () => {

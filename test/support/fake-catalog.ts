@@ -5,7 +5,7 @@ import { checkFields, mergedFields, withoutRepeatedTags } from '../../node/core/
 import { Fault } from '../../node/faults.ts'
 import type { CommandId, Handle, Sku } from '../../node/ids.ts'
 
-import type { ProductPage, ProductQuery } from '../../node/ports.ts'
+import type { ProductFacets, ProductPage, ProductQuery } from '../../node/ports.ts'
 import type { CatalogReads, CatalogWrites } from '../../node/replica-api.ts'
 
 import type { FakeWorld } from './fake-world.ts'
@@ -33,6 +33,32 @@ export class FakeCatalog implements CatalogReads, CatalogWrites {
     const items = found.slice(offset, offset + query.limit).map((product) => JSON.stringify(product))
     const end = offset + query.limit
     return { items, total: found.length, next: end < found.length ? String(end) : null }
+  }
+  facets(query: ProductQuery): ProductFacets {
+    const { category, vendor, tag, minPrice, maxPrice, ...rest } = query
+    const others = { category, vendor, tag, minPrice, maxPrice }
+    const without = (...names: (keyof typeof others)[]): Product[] => {
+      const kept = Object.entries(others).filter(
+        ([name, value]) => value !== undefined && !names.includes(name as keyof typeof others),
+      )
+      const asked = { ...rest, ...Object.fromEntries(kept) } as ProductQuery
+      return [...this.#world.products.values()].filter((product) => fits(product, asked))
+    }
+    const counted = (names: string[]): { name: string; count: number }[] =>
+      [...Map.groupBy(names, (name) => name)]
+        .map(([name, all]) => ({ name, count: all.length }))
+        .toSorted((a, b) => b.count - a.count || (a.name < b.name ? -1 : 1))
+    const prices = without('minPrice', 'maxPrice').map(lowest)
+    const [min, max] = [Math.min(...prices), Math.max(...prices)]
+    return {
+      category: counted(without('category').map((product) => product.category)),
+      vendor: counted(without('vendor').map((product) => product.vendor)),
+      tag: counted(without('tag').flatMap(({ tags }) => tags)),
+      price:
+        prices.length === 0
+          ? null
+          : { min, max, bands: [{ minPrice: min, maxPrice: max, count: prices.length }] },
+    }
   }
   categories(): { name: string; count: number }[] {
     const active = [...this.#world.products.values()].filter(({ status }) => status === 'active')
@@ -98,7 +124,8 @@ export class FakeCatalog implements CatalogReads, CatalogWrites {
   }
 }
 
-function fits(product: Product, { q, category, tag, vendor, status }: ProductQuery): boolean {
+function fits(product: Product, query: ProductQuery): boolean {
+  const { q, category, tag, vendor, status, minPrice, maxPrice } = query
   const words = (q ?? '').toLowerCase().split(/\s+/).filter(Boolean)
   const text = `${product.title} ${product.description} ${product.tags.join(' ')}`.toLowerCase()
   return (
@@ -106,7 +133,9 @@ function fits(product: Product, { q, category, tag, vendor, status }: ProductQue
     (category === undefined || product.category === category) &&
     (tag === undefined || product.tags.includes(tag)) &&
     (vendor === undefined || product.vendor === vendor) &&
-    (status === undefined || product.status === status)
+    (status === undefined || product.status === status) &&
+    lowest(product) >= (minPrice ?? 0) &&
+    lowest(product) <= (maxPrice ?? Number.MAX_SAFE_INTEGER)
   )
 }
 

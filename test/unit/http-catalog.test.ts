@@ -36,12 +36,35 @@ describe('the catalog', () => {
     expect(await handles('sort=price')).toEqual(['shirt', 'lamp'])
     expect(await handles('sort=-price')).toEqual(['lamp', 'shirt'])
     expect(await handles('sort=newest&unknown=parameter')).toEqual(['lamp', 'shirt'])
+    const { amount } = (lamp.variants[0] as { price: { amount: number } }).price
+    expect(await handles(`minPrice=${amount}`)).toEqual(['lamp'])
+    expect(await handles(`maxPrice=${amount - 1}`)).toEqual(['shirt'])
+    expect(await handles(`minPrice=${amount}&maxPrice=${amount}&q=lamp`)).toEqual(['lamp'])
     const first = await ask(door, '/api/products?limit=1')
     expect(first.json['items']).toHaveLength(1)
     expect(await handles(`limit=1&cursor=${String(first.json['next'])}`)).toEqual(['shirt'])
   })
 
+  test('tells what a list can be narrowed down by, when asked', async () => {
+    const { door } = await shop()
+    const { json } = await ask(door, '/api/products?facets=true&vendor=Loom%20Street')
+    expect(json['facets']).toMatchObject({
+      category: [{ count: 1 }],
+      vendor: expect.arrayContaining([{ name: 'Loom Street', count: 1 }]) as unknown,
+      tag: expect.arrayContaining([{ name: 'summer', count: 1 }]) as unknown,
+      price: { bands: [{ count: 1 }] },
+    })
+    expect((await ask(door, '/api/products')).json).not.toHaveProperty('facets')
+    expect((await ask(door, '/api/products?facets=false')).json).not.toHaveProperty('facets')
+    const drafts = await ask(door, '/api/admin/products?facets=true&status=draft', { headers: asAdmin })
+    expect(drafts.json['facets']).toMatchObject({ price: { bands: [{ count: 1 }] } })
+  })
+
   test.each([
+    'minPrice=-1',
+    'maxPrice=1.5',
+    'maxPrice=99999999999',
+    'facets=maybe',
     'limit=0',
     'limit=201',
     'limit=1.5',

@@ -39,6 +39,21 @@ describe('storefront', () => {
     expect((await get('/?limit=1')).text).toContain('More')
   })
 
+  test('narrowing down: counts, a range of prices, and the way back', async () => {
+    const { get } = await shop()
+    const all = (await get('/')).text
+    expect(all).toMatch(/href="\/\?category=[^"]+"[^>]*>\s*<span>[^<]+<\/span><small>1<\/small>/)
+    expect(all).toMatch(/href="\/\?minPrice=\d+&amp;maxPrice=\d+"/)
+    const narrowed = await get('/?from=48.5&to=60&q=linen')
+    expect(narrowed.text).toContain('Linen Shirt')
+    expect(narrowed.text).toContain('$48.50 – $60.00 ×')
+    expect(narrowed.text).toMatch(/name="from"[^>]*value="48.50"/)
+    expect(narrowed.text).toContain('href="/?q=linen"')
+    expect((await get('/?to=1')).text).toContain('Nothing here')
+    expect((await get('/?from=1e3')).status).toBe(400)
+    expect((await get('/?tag=%3Cscript%3E')).text).not.toContain('<script>')
+  })
+
   test('a page knows the other live servers, for the moment when its own is gone', async () => {
     const [door] = fakeShop('n1', 'n2', 'n3').doors as [FakeDoor]
     const { text } = await ask(door, '/', { headers: browser })

@@ -9,7 +9,7 @@ import { RecordingHandlers, clusterA, collectingLogger } from '../support/transp
 import type { LogLine, NodeRequest, TestNode, TransportWorld } from '../support/transport-world.ts'
 
 /** Real time that a condition may take on a busy machine. */
-const limitMs = 30_000
+const limitMs = 50_000
 const pollMs = 5
 
 export type RealNode = TestNode & { readonly privateKey: Uint8Array }

@@ -38,7 +38,8 @@ export type Entry = {
 type Lingering = { skus: Sku | 'all'; ending: Ending; ended: () => boolean }
 
 export type Bounds = { least: number; most: number }
-export type View = Served & { complete: boolean }
+/** `askedAtMs`: what was answered after that, to another request of the shopper, the view need not know of. */
+export type View = Served & { complete: boolean; askedAtMs: number }
 
 export type RecordBegan = (epoch: number, node: NodeName) => number | null
 
@@ -135,7 +136,8 @@ export class CartModel {
   /** What a view may show of a SKU. `view` null: everything has settled, so everything answered must be known. */
   bounds(sku: Sku, view: View | null): Bounds {
     const known = (stamp: Stamp | null): boolean =>
-      stamp !== null && (view === null || (view.complete && this.#mustKnow(view, stamp)))
+      stamp !== null &&
+      (view === null || (view.complete && stamp.atMs <= view.askedAtMs && this.#mustKnow(view, stamp)))
     const bounds: Bounds = { least: 0, most: 0 }
     for (const entry of this.entries) {
       if (entry.sku !== sku || entry.refused) continue

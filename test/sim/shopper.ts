@@ -4,7 +4,7 @@ import type { OrderRecord } from '../../node/commands.ts'
 import type { CommandId, NodeName, Sku, UserId } from '../../node/ids.ts'
 import type { CartChange, CartView, OrderRequest } from '../../node/replica-api.ts'
 import { CartModel } from './cart-model.ts'
-import type { Stamp } from './cart-model.ts'
+import type { Stamp, View } from './cart-model.ts'
 import type { Client, Operation } from './client.ts'
 import type { Cluster } from './cluster.ts'
 import { OrderBook } from './order-book.ts'
@@ -156,7 +156,7 @@ export class Shopper {
     const sawAll = cart.complete && operation.sole
     if (removal !== null) this.model.ended(removal, stamp, sawAll)
     if (entry !== null) entry.stamp = stamp
-    this.#check(what, cart, stamp)
+    this.#check(what, cart, { ...stamp, complete: cart.complete, askedAtMs: stamp.atMs })
   }
 
   #checkRefusal(what: string, code: string): void {
@@ -171,6 +171,7 @@ export class Shopper {
   async look(): Promise<{ cart: CartView; epoch: number; node: NodeName } | null> {
     const { client, cluster } = this.#options
     const user = this.user as UserId
+    const askedAtMs = cluster.nowMs
     const { outcome } = await client.atHome(user, (api) => api.carts.view(user))
     client.count(`looks ${outcome.kind}`)
     if (outcome.kind !== 'done') return null
@@ -178,14 +179,13 @@ export class Shopper {
     if (!cart.complete) client.count('incomplete carts')
     const what = `${this.name} sees ${cart.items.map(({ sku, quantity }) => `${quantity} ${sku}`).join(', ')}`
     cluster.note(`${what} at ${node} epoch ${epoch}${cart.complete ? '' : ', incomplete'}`)
-    this.#check(what, cart, { epoch, node })
+    this.#check(what, cart, { epoch, node, complete: cart.complete, askedAtMs })
     return { cart, epoch, node }
   }
 
   /** P5 and P6: what must be there and what must not. */
-  #check(what: string, cart: CartView, served: { epoch: number; node: NodeName }): void {
+  #check(what: string, cart: CartView, view: View): void {
     const { cluster, shop } = this.#options
-    const view = { ...served, complete: cart.complete }
     const shown = new Map(cart.items.map(({ sku, quantity }) => [sku, quantity]))
     for (const { sku, unitPrice } of cart.items) {
       const isKnown = unitPrice === 0 || shop.prices.get(sku)?.has(unitPrice) === true
@@ -194,7 +194,7 @@ export class Shopper {
     for (const sku of new Set([...this.model.skus(), ...shown.keys()])) {
       const quantity = shown.get(sku) ?? 0
       const { least, most } = this.model.bounds(sku, view)
-      const where = `${what}: at ${served.node} epoch ${served.epoch} ${quantity} of ${sku}`
+      const where = `${what}: at ${view.node} epoch ${view.epoch} ${quantity} of ${sku}`
       if (quantity < least) cluster.violation(`P5: ${where}, at least ${least} were acknowledged`)
       if (quantity > most) cluster.violation(`P6: ${where}, at most ${most} can be there`)
     }

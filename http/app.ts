@@ -14,6 +14,7 @@ import { pages } from './pages/routes.ts'
 import { internalProblem, problemOf } from './problems.ts'
 import { RateGuard } from './rates.ts'
 import { ImportGate, importRoutes } from './routes/admin-import.ts'
+import { adminHistoryRoutes } from './routes/admin-history.ts'
 import { adminOrderRoutes } from './routes/admin-orders.ts'
 import { adminProductRoutes } from './routes/admin-products.ts'
 import { cartRoutes } from './routes/cart.ts'
@@ -103,6 +104,7 @@ function routes(shop: Shop, channels: Channels): void {
   orderRoutes(shop)
   eventRoutes(shop, channels)
   adminProductRoutes(shop)
+  adminHistoryRoutes(shop)
   importRoutes(shop, imports)
   adminOrderRoutes(shop)
   clusterRoutes(shop)

@@ -191,6 +191,26 @@ export const clusterDocument = z
 
 export const handOverDocument = z.object({ node: z.string(), term: z.int() }).openapi('Primary')
 
+export const fieldChangeDocument = z
+  .object({
+    field: z.string().openapi({ description: 'Like `title` or `variants.SKU.price`' }),
+    before: z.string().nullable(),
+    after: z.string().nullable(),
+  })
+  .openapi('FieldChange')
+
+export const catalogHistoryDocument = z
+  .object({
+    version: z.int().openapi({ description: 'The catalog version that the change made' }),
+    at: time,
+    by: z.string().openapi({ description: 'The name given in `Souk-Admin`, or entered in the back office' }),
+    node: z.string().nullable().openapi({ description: 'The node that was asked' }),
+    handle: z.string(),
+    change: z.enum(['created', 'updated', 'deleted']),
+    fields: z.array(fieldChangeDocument).openapi({ description: 'Texts are shortened to 200 characters' }),
+  })
+  .openapi('CatalogHistoryEntry')
+
 export const importDocument = z
   .object({
     created: z.int(),

@@ -110,6 +110,9 @@ export const adminOrdersQuery = pageQuery
   .extend(orderFilterQuery.shape)
   .extend({ local: flagSchema.optional() })
 export const localQuery = z.object({ local: flagSchema.optional() })
+export const historyQuery = pageQuery.extend({
+  handle: z.string().max(255).optional().openapi({ description: 'Only changes of this product' }),
+})
 export const importQuery = z.object({ dryRun: flagSchema.optional() })
 export const orderExportQuery = orderFilterQuery.extend({ format: z.enum(['csv', 'jsonl']).default('csv') })
 export const exportQuery = z.object({ format: z.enum(['csv', 'jsonl']).default('csv') })

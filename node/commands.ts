@@ -143,6 +143,28 @@ export type ProductOutcome = z.infer<typeof productOutcomeSchema>
 /** Value of a `catalog.change` result: the version afterwards and one outcome per change, in order. */
 export type CatalogChangeResult = { version: number; outcomes: ProductOutcome[] }
 
+/** Fields of one change that the history tells one by one: an import that rewrites 500 variants needs no more. */
+export const fieldChangesMax = 20
+/** Texts as they are read by people, shortened; null: not there. Paths like `title` or `variants.SKU.price`. */
+export const fieldChangeSchema = z.object({
+  field: z.string(),
+  before: z.string().nullable(),
+  after: z.string().nullable(),
+})
+export type FieldChange = z.infer<typeof fieldChangeSchema>
+/** What one catalog version did to one product, by whom and when. */
+export const catalogHistoryEntrySchema = z.object({
+  version: z.int().min(1),
+  at: z.string(),
+  /** The name that the administrator gave, and the node that was asked. */
+  by: z.string(),
+  node: z.string().nullable(),
+  handle: handleSchema,
+  change: z.enum(['created', 'updated', 'deleted']),
+  fields: z.array(fieldChangeSchema).max(fieldChangesMax),
+})
+export type CatalogHistoryEntry = z.infer<typeof catalogHistoryEntrySchema>
+
 /** A member as the log knows it. */
 export const memberRecordSchema = z.object({
   id: memberIdSchema,
@@ -276,6 +298,8 @@ export const commandBodySchema = z.discriminatedUnion('kind', [
     kind: z.literal('catalog.change'),
     changes: z.array(productChangeSchema).min(1).max(catalogChangeItemsMax),
     by: z.string().max(100),
+    /** The node that was asked. Only for the history: programs that don't know it apply the same products. */
+    node: nodeNameSchema.optional(),
   }),
   z.object({ kind: z.literal('order.place'), intent: orderIntentSchema }),
   z.object({

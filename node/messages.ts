@@ -107,7 +107,7 @@ export const catalogVersionSchema = z.object({
 })
 export type CatalogVersionRecord = z.infer<typeof catalogVersionSchema>
 
-/** Reads of orders and accounts that a voter answers for members that don't hold them. */
+/** Reads of what only voters hold, which one answers for members that don't hold them. */
 export const voterQuerySchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('order'), order: orderIdSchema }),
   z.object({
@@ -123,6 +123,12 @@ export const voterQuerySchema = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('account-by-email'), email: z.string().max(254) }),
   z.object({ kind: z.literal('account'), user: userIdSchema }),
+  z.object({
+    kind: z.literal('catalog-history'),
+    handle: handleSchema.optional(),
+    limit: z.int().min(1).max(200),
+    cursor: z.string().max(500).optional(),
+  }),
 ])
 export type VoterQuery = z.infer<typeof voterQuerySchema>
 

@@ -5,6 +5,7 @@
  */
 import type {
   AccountRecord,
+  CatalogHistoryEntry,
   CommandResult,
   MemberRecord,
   OrderRecord,
@@ -222,6 +223,9 @@ export type SoldNotice = {
 /** An account that was erased: who holds a cart, a session or an outbox entry of it lets go of them. */
 export type ErasedNotice = { index: LogIndex; user: UserId }
 
+export type CatalogHistoryQuery = { handle?: Handle; limit: number; cursor?: string }
+export type CatalogHistoryPage = { items: CatalogHistoryEntry[]; next: string | null }
+
 export type CatalogState = { version: CatalogVersion; digest: Digest }
 export type AppliedState = { index: LogIndex; term: Term; config: RaftConfig }
 
@@ -240,6 +244,8 @@ export interface Tables {
   deleteProduct(handle: Handle): void
   /** Keeps a version for broadcast and pull; drops the oldest beyond the store's bound. */
   appendVersion(record: CatalogVersionRecord): void
+  /** Adds to the history of changes; drops the oldest beyond the store's bound. */
+  appendHistory(entries: readonly CatalogHistoryEntry[]): void
   sku(sku: Sku): SkuInfo | null
   members(): MemberRecord[]
   membersVersion(): LogIndex
@@ -346,6 +352,8 @@ export interface ShopStore {
   /** Versions after `afterVersion` that are still held, oldest first, at least one if any; null when too old. */
   versionsAfter(afterVersion: CatalogVersion, sizeBytesMax: number): CatalogVersionRecord[] | null
 
+  /** Changes of the catalog, newest first; only voters have them. */
+  catalogHistory(query: CatalogHistoryQuery): CatalogHistoryPage
   orders(query: OrderPageQuery): { items: OrderRecord[]; next: string | null }
   soldSince(afterIndex: LogIndex, limit: number): SoldNotice[]
   /** Accounts erased after a log index, in log order. */

@@ -2,9 +2,18 @@
  * The replica's public type: all that `http/` may know of a node. Types only. Every method that can
  * fail rejects (or throws) a Fault; anything else is a bug.
  */
-import type { CatalogChangeResult, Contact, OrderRecord, Product, ProductChange } from './commands.ts'
+import type {
+  CatalogChangeResult,
+  CatalogHistoryEntry,
+  Contact,
+  OrderRecord,
+  Product,
+  ProductChange,
+} from './commands.ts'
 import type { CommandId, Handle, NodeName, OrderId, Sku, UserId } from './ids.ts'
 import type {
+  CatalogHistoryPage,
+  CatalogHistoryQuery,
   FacetCount,
   Logger,
   OrderFilter,
@@ -149,6 +158,9 @@ export interface CatalogReads {
   waitForVersion(version: number): Promise<boolean>
 }
 
+/** What changes would do: their result, and the differences product by product. */
+export type CatalogPreview = CatalogChangeResult & { readonly history: readonly CatalogHistoryEntry[] }
+
 export interface CatalogWrites {
   /**
    * Runs the changes as one catalog version each batch through the log (forwarded to the primary) and resolves once
@@ -156,7 +168,9 @@ export interface CatalogWrites {
    */
   change(changes: readonly ProductChange[], by: string, id?: CommandId): Promise<CatalogChangeResult>
   /** What the changes would do now, at this node's copy; nothing is changed. */
-  preview(changes: readonly ProductChange[]): CatalogChangeResult
+  preview(changes: readonly ProductChange[]): CatalogPreview
+  /** Who changed what, newest first, as a voter knows it. Faults `no-primary`, `invalid-request`. */
+  history(query: CatalogHistoryQuery): Promise<CatalogHistoryPage>
 }
 
 export interface Users {
@@ -256,6 +270,7 @@ export interface Replica {
 }
 
 export type {
+  CatalogHistoryPage,
   FacetCount,
   Logger,
   OrderFilter,

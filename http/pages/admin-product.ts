@@ -15,6 +15,7 @@ import { productFormSizeBytesMax } from '../limits.ts'
 import { fieldsOf } from '../products.ts'
 import { runChange } from '../routes/admin-products.ts'
 import type { Shop } from '../shop.ts'
+import { productHistory } from './admin-history.ts'
 import { timeText } from './format.ts'
 import type { Html } from './layout.ts'
 import { page, pageRoute } from './layout.ts'
@@ -112,8 +113,9 @@ function head(product: Product): Html {
 async function editPage(shop: Shop, product: Product, draft: Draft, remark: Remark | null): Promise<string> {
   const money = moneyOf(shop)
   const options = { action: productHref(product.handle), key: randomUUID(), isNew: false, money }
+  const history = await productHistory(shop, product.handle)
   const body = html`${head(product)} ${remark === null ? '' : remarkHtml(remark, draft, money)}
-  ${productForm(draft, options)} ${deleteForm(product)}`
+  ${productForm(draft, options)} ${deleteForm(product)} ${history}`
   return await page(shop, { title: product.title, body: frame(body) })
 }
 
@@ -160,7 +162,7 @@ async function saveProduct(shop: Shop, context: Context): Promise<Response | str
     // The own copy has the version that the log compared with: changes are waited for before they are answered.
     const saved = productAt(shop, handle) ?? before
     if (error.code === 'precondition-failed') {
-      const message = `Not saved: somebody else changed this product (catalog version ${saved.catalogVersion}).`
+      const message = `Not saved: somebody else changed this product (catalog version ${saved.catalogVersion}). Who and when is told in its history below.`
       const again = { ...draft, version: String(saved.catalogVersion) }
       return shop.answers.html(await editPage(shop, saved, again, { message, saved }), 412)
     }

@@ -30,7 +30,8 @@ export function officeName(context: Context): string {
 
 export function frame(body: Html): Html {
   return html`<nav class="tabs">
-      <a href="/admin">Products</a> <a href="/admin/orders">Orders</a> <a href="/cluster">Cluster</a>
+      <a href="/admin">Products</a> <a href="/admin/history">History</a> <a href="/admin/orders">Orders</a>
+      <a href="/cluster">Cluster</a>
       <form method="post" action="/admin/log-off"><button class="link">Leave</button></form>
     </nav>
     ${body}`

@@ -2,6 +2,7 @@
 import type { ImportGate } from '../routes/admin-import.ts'
 import type { Shop } from '../shop.ts'
 import { accountPages } from './account.ts'
+import { adminHistoryPages } from './admin-history.ts'
 import { adminOrderPages } from './admin-orders.ts'
 import { adminProductPages } from './admin-product.ts'
 import { adminPages } from './admin.ts'
@@ -21,6 +22,7 @@ export function pages(shop: Shop, imports: ImportGate): void {
   adminPages(shop, imports)
   adminOrderPages(shop)
   adminProductPages(shop)
+  adminHistoryPages(shop)
   clusterPages(shop)
   assetRoutes(shop)
 }

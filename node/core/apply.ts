@@ -22,7 +22,7 @@ function decide(tables: Tables, body: CommandBody, atMs: number, index: LogIndex
     case 'cluster.begin':
       return applyClusterBegin(tables, body, index)
     case 'catalog.change':
-      return applyCatalogChange(tables, body.changes, atMs)
+      return applyCatalogChange(tables, body, atMs)
     case 'order.place':
       return applyOrderPlace(tables, body.intent, atMs, index)
     case 'order.status':

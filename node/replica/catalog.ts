@@ -2,13 +2,24 @@
  * The catalog as `http/` uses it: reads of the own copy, changes through the log, and the wait for a version that
  * a client has seen elsewhere (DESIGN.md section 4).
  */
+import { z } from 'zod'
 import { applyEntry } from '../core/apply.ts'
-import { commandVersion } from '../commands.ts'
+import type { ApplyOutcome } from '../core/apply.ts'
+import { catalogHistoryEntrySchema, commandVersion } from '../commands.ts'
 import type { CatalogChangeResult, Command, CommandBody, ProductChange } from '../commands.ts'
-import { Fault } from '../faults.ts'
-import type { CommandId, Handle } from '../ids.ts'
-import type { CancelTimer, Clock, ProductFacets, ProductPage, ProductQuery, ShopStore } from '../ports.ts'
-import type { CatalogReads, CatalogWrites } from '../replica-api.ts'
+import { Fault, isFault } from '../faults.ts'
+import type { CommandId, Handle, NodeName } from '../ids.ts'
+import type {
+  CancelTimer,
+  CatalogHistoryPage,
+  CatalogHistoryQuery,
+  Clock,
+  ProductFacets,
+  ProductPage,
+  ProductQuery,
+  ShopStore,
+} from '../ports.ts'
+import type { CatalogPreview, CatalogReads, CatalogWrites } from '../replica-api.ts'
 import type { CatalogFeed } from './catalog-feed.ts'
 import type { LogClient } from './context.ts'
 
@@ -22,6 +33,10 @@ const versionsAheadMax = 10_000
 const changeTimeoutMs = 15_000
 /** After the answer of the primary, the own copy is waited for. */
 const localWaitMs = 2_000
+/** Somebody waits before a page; a voter answers in milliseconds. */
+const historyTimeoutMs = 1_500
+
+const historyPageSchema = z.object({ items: z.array(catalogHistoryEntrySchema), next: z.string().nullable() })
 
 export type CatalogOptions = {
   clock: Clock
@@ -29,6 +44,7 @@ export type CatalogOptions = {
   feed: CatalogFeed
   log: LogClient
   currency: () => string
+  settings: { readonly node: NodeName }
 }
 
 export class Catalog implements CatalogReads, CatalogWrites {
@@ -103,13 +119,14 @@ export class Catalog implements CatalogReads, CatalogWrites {
   async change(changes: readonly ProductChange[], by: string, id?: CommandId): Promise<CatalogChangeResult> {
     const { log } = this.#options
     const commandId = id ?? log.freshCommandId()
-    const body: CommandBody = { kind: 'catalog.change', changes: [...changes], by }
+    const { node } = this.#options.settings
+    const body: CommandBody = { kind: 'catalog.change', changes: [...changes], by, node }
     const value = (await log.run(commandId, body, { timeoutMs: changeTimeoutMs })) as CatalogChangeResult
     await this.#reached(value.version, localWaitMs)
     return value
   }
 
-  preview(changes: readonly ProductChange[]): CatalogChangeResult {
+  preview(changes: readonly ProductChange[]): CatalogPreview {
     const { shop, clock } = this.#options
     const id = this.#options.log.freshCommandId()
     const body: CommandBody = { kind: 'catalog.change', changes: [...changes], by: 'preview' }
@@ -118,19 +135,31 @@ export class Catalog implements CatalogReads, CatalogWrites {
     const rollBack = new RollBack()
     try {
       shop.transaction((tables) => {
-        rollBack.result = applyEntry(tables, command, shop.applied().index + 1).result
+        rollBack.outcome = applyEntry(tables, command, shop.applied().index + 1)
         throw rollBack
       })
     } catch (error) {
       if (error !== rollBack) throw error
     }
-    const { result } = rollBack
-    if (result === null) throw new Fault('internal', 'the preview was not decided')
+    if (rollBack.outcome === null) throw new Fault('internal', 'the preview was not decided')
+    const { result, history } = rollBack.outcome
     if (!result.ok) throw new Fault(result.code, result.message, result.data)
-    return result.value as CatalogChangeResult
+    return { ...(result.value as CatalogChangeResult), history }
+  }
+
+  async history(query: CatalogHistoryQuery): Promise<CatalogHistoryPage> {
+    const { log } = this.#options
+    const asked = { kind: 'catalog-history', ...query } as const
+    try {
+      return historyPageSchema.parse(await log.query(asked, { timeoutMs: historyTimeoutMs }))
+    } catch (error) {
+      if (!isFault(error) || error.code !== 'no-primary') throw error
+      // Nothing is decided by it: what any voter knows is better than nothing while there is no majority.
+      return historyPageSchema.parse(await log.query(asked, { current: false, timeoutMs: historyTimeoutMs }))
+    }
   }
 }
 
 class RollBack extends Error {
-  result: ReturnType<typeof applyEntry>['result'] | null = null
+  outcome: ApplyOutcome | null = null
 }

@@ -150,5 +150,13 @@ function answerQuery(shop: ShopStore, query: VoterQuery): unknown {
       return shop.read.accountByEmail(query.email)
     case 'account':
       return shop.read.account(query.user)
+    case 'catalog-history': {
+      const { kind: _kind, handle, limit, cursor } = query
+      return shop.catalogHistory({
+        limit,
+        ...(handle === undefined ? {} : { handle }),
+        ...(cursor === undefined ? {} : { cursor }),
+      })
+    }
   }
 }

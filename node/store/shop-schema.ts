@@ -116,6 +116,11 @@ export const shopSchema: Schema = {
     CREATE INDEX orders_by_number ON orders (json_extract(json, '$.number'));
     CREATE INDEX orders_by_created ON orders (json_extract(json, '$.createdAt'), id);
     `,
+    `
+    -- Who changed which product. At voters: it comes with the log, the broadcast brings products alone.
+    CREATE TABLE catalog_history (id INTEGER PRIMARY KEY, handle TEXT NOT NULL, json TEXT NOT NULL);
+    CREATE INDEX catalog_history_by_handle ON catalog_history (handle, id);
+    `,
   ],
 }
 
@@ -127,6 +132,7 @@ export const votersOnlyTables = [
   'accounts',
   'erased_accounts',
   'command_results',
+  'catalog_history',
 ] as const
 /** Their companions in `meta`. */
 export const votersOnlyMeta = [

@@ -2,6 +2,8 @@ import { assert } from '../faults.ts'
 import type { CatalogVersion, ClusterId, Handle, LogIndex } from '../ids.ts'
 import type {
   AppliedState,
+  CatalogHistoryPage,
+  CatalogHistoryQuery,
   CatalogVersionRecord,
   ErasedNotice,
   OrderPageQuery,
@@ -124,6 +126,10 @@ export class SqliteShopStore implements ShopStore {
 
   versionsAfter(afterVersion: CatalogVersion, sizeBytesMax: number): CatalogVersionRecord[] | null {
     return this.#tables.versions.after(afterVersion, this.#tables.catalog().version, sizeBytesMax)
+  }
+
+  catalogHistory(query: CatalogHistoryQuery): CatalogHistoryPage {
+    return this.#tables.history.page(query)
   }
 
   orders(query: OrderPageQuery): ReturnType<ShopStore['orders']> {

@@ -1,5 +1,6 @@
 import type {
   AccountRecord,
+  CatalogHistoryEntry,
   CommandResult,
   MemberRecord,
   OrderRecord,
@@ -10,6 +11,7 @@ import type { CommandId, Digest, Handle, LogIndex, MemberId, OrderId, Sku, Tag, 
 import type { CatalogState, CatalogVersionRecord, SkuInfo, Tables } from '../ports.ts'
 import { AccountTable } from './accounts.ts'
 import type { Connection } from './connection.ts'
+import { HistoryTable } from './history.ts'
 import { MemberTables } from './members.ts'
 import type { Meta } from './meta.ts'
 import { OrderTables } from './orders.ts'
@@ -28,6 +30,7 @@ const noOrders: OrdersDigest = { count: 0, digest: noDigest }
 export class ShopTables implements Tables {
   readonly products: ProductTables
   readonly versions: VersionTable
+  readonly history: HistoryTable
   readonly orders: OrderTables
   readonly #members: MemberTables
   readonly accounts: AccountTable
@@ -38,6 +41,7 @@ export class ShopTables implements Tables {
     this.#meta = meta
     this.products = new ProductTables(connection)
     this.versions = new VersionTable(connection)
+    this.history = new HistoryTable(connection)
     this.orders = new OrderTables(connection)
     this.#members = new MemberTables(connection)
     this.accounts = new AccountTable(connection)
@@ -78,6 +82,10 @@ export class ShopTables implements Tables {
 
   appendVersion(record: CatalogVersionRecord): void {
     this.versions.append(record)
+  }
+
+  appendHistory(entries: readonly CatalogHistoryEntry[]): void {
+    this.history.append(entries)
   }
 
   sku(sku: Sku): SkuInfo | null {

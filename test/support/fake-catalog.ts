@@ -1,12 +1,25 @@
 /** The catalog of a fake node, by the rules of node/core. */
 import { createHash } from 'node:crypto'
-import type { CatalogChangeResult, Product, ProductChange, ProductOutcome } from '../../node/commands.ts'
+import type {
+  CatalogChangeResult,
+  CatalogHistoryEntry,
+  Product,
+  ProductChange,
+  ProductOutcome,
+} from '../../node/commands.ts'
+import { productDiff } from '../../node/core/apply/product-diff.ts'
 import { checkFields, mergedFields, withoutRepeatedTags } from '../../node/core/apply/product-rules.ts'
 import { Fault } from '../../node/faults.ts'
 import type { CommandId, Handle, Sku } from '../../node/ids.ts'
 
-import type { ProductFacets, ProductPage, ProductQuery } from '../../node/ports.ts'
-import type { CatalogReads, CatalogWrites } from '../../node/replica-api.ts'
+import type {
+  CatalogHistoryPage,
+  CatalogHistoryQuery,
+  ProductFacets,
+  ProductPage,
+  ProductQuery,
+} from '../../node/ports.ts'
+import type { CatalogPreview, CatalogReads, CatalogWrites } from '../../node/replica-api.ts'
 
 import type { FakeWorld } from './fake-world.ts'
 
@@ -74,20 +87,48 @@ export class FakeCatalog implements CatalogReads, CatalogWrites {
     if (version > this.#world.version + 1_000_000) throw new Fault('invalid-request', 'an absurd version')
     return await Promise.resolve(version <= this.#world.version)
   }
-  async change(changes: readonly ProductChange[], _by: string, id?: CommandId): Promise<CatalogChangeResult> {
+  async change(changes: readonly ProductChange[], by: string, id?: CommandId): Promise<CatalogChangeResult> {
     await Promise.resolve()
     if (this.#world.failure !== null) throw this.#world.failure
     const known = id === undefined ? undefined : this.#world.results.get(id)
     if (known !== undefined) return known
+    const before = new Map(this.#world.products)
     const result = this.#apply(changes, this.#world.products)
+    this.#world.history.unshift(...this.#history(before, this.#world.products, result, by))
     if (id !== undefined) this.#world.results.set(id, result)
     return result
   }
-  preview(changes: readonly ProductChange[]): CatalogChangeResult {
+  preview(changes: readonly ProductChange[]): CatalogPreview {
     const { version } = this.#world
-    const result = this.#apply(changes, new Map(this.#world.products))
+    const products = new Map(this.#world.products)
+    const result = this.#apply(changes, products)
+    const history = this.#history(this.#world.products, products, result, 'preview')
     this.#world.version = version
-    return { ...result, version }
+    return { ...result, version, history }
+  }
+  async history({ handle, limit, cursor }: CatalogHistoryQuery): Promise<CatalogHistoryPage> {
+    const offset = Number(cursor ?? 0)
+    if (!Number.isSafeInteger(offset)) throw new Fault('invalid-request', 'not a cursor')
+    const found = this.#world.history.filter((entry) => handle === undefined || entry.handle === handle)
+    const next = offset + limit < found.length ? String(offset + limit) : null
+    return await Promise.resolve({ items: found.slice(offset, offset + limit), next })
+  }
+  #history(
+    before: Map<Handle, Product>,
+    after: Map<Handle, Product>,
+    { version, outcomes }: CatalogChangeResult,
+    by: string,
+  ): CatalogHistoryEntry[] {
+    const at = new Date(this.#world.nowMs).toISOString()
+    const handles = new Set(outcomes.map(({ handle }) => handle as Handle))
+    return [...handles].flatMap((handle): CatalogHistoryEntry[] => {
+      const [was, is] = [before.get(handle), after.get(handle)]
+      if (was === is) return []
+      const stamps = { version, at, by, node: 'n1', handle }
+      if (is === undefined) return [{ ...stamps, change: 'deleted', fields: [] }]
+      if (was === undefined) return [{ ...stamps, change: 'created', fields: [] }]
+      return [{ ...stamps, change: 'updated', fields: productDiff(was, is) }]
+    })
   }
   #apply(changes: readonly ProductChange[], products: Map<Handle, Product>): CatalogChangeResult {
     const version = this.#world.version + 1

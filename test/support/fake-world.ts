@@ -1,6 +1,6 @@
 /** What all nodes of a fake cluster share; see fake-replica.ts. */
 import { createHash } from 'node:crypto'
-import type { CatalogChangeResult, OrderRecord, Product } from '../../node/commands.ts'
+import type { CatalogChangeResult, CatalogHistoryEntry, OrderRecord, Product } from '../../node/commands.ts'
 
 import { Fault } from '../../node/faults.ts'
 import type { Handle, OrderId, Sku, UserId } from '../../node/ids.ts'
@@ -15,6 +15,8 @@ export class FakeWorld {
   version = 0
   currency = 'USD'
   readonly products = new Map<Handle, Product>()
+  /** Newest first. */
+  readonly history: CatalogHistoryEntry[] = []
   readonly results = new Map<string, CatalogChangeResult>()
   readonly users = new Map<UserId, FakeUser>()
   readonly revoked = new Set<string>()

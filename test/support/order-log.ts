@@ -74,6 +74,8 @@ export class FakeLog {
         return shop.read.account(query.user)
       case 'account-by-email':
         return shop.read.accountByEmail(query.email)
+      case 'catalog-history':
+        return shop.catalogHistory(withoutAbsent({ ...query, kind: undefined }))
     }
   }
 }

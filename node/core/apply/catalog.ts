@@ -1,6 +1,8 @@
 /** `catalog.change`: one log entry, one catalog version, one outcome per change (DESIGN.md section 4). */
 import type {
   CatalogChangeResult,
+  CatalogHistoryEntry,
+  CommandBody,
   Product,
   ProductChange,
   ProductFields,
@@ -12,6 +14,7 @@ import type { Tables } from '../../ports.ts'
 import { RunningDigest, canonicalProduct, productText } from '../digest.ts'
 import type { ApplyOutcome } from './outcome.ts'
 import { done, instantText, refused } from './outcome.ts'
+import { productDiff } from './product-diff.ts'
 import type { Rejection } from './product-rules.ts'
 import { checkFields, mergedFields, withoutRepeatedTags } from './product-rules.ts'
 
@@ -20,6 +23,8 @@ import { checkFields, mergedFields, withoutRepeatedTags } from './product-rules.
  * broadcast carries whole products: gossipsub drops messages over 4 MiB without a word (LIMITS.md).
  */
 export const catalogVersionSizeBytesMax = 2 * 1024 * 1024
+
+type CatalogChange = Extract<CommandBody, { kind: 'catalog.change' }>
 
 /** The batch being applied. Later changes of it see what earlier ones did. */
 type Batch = {
@@ -116,6 +121,16 @@ function applyChange(batch: Batch, change: ProductChange): ProductOutcome {
   }
 }
 
+/** What the version did to each product, for the history: the order is that of first touch. */
+function historyOf(batch: Batch, body: CatalogChange): CatalogHistoryEntry[] {
+  const stamps = { version: batch.version, at: batch.updatedAt, by: body.by, node: body.node ?? null }
+  return [...batch.touched].flatMap(([handle, { before, after }]): CatalogHistoryEntry[] => {
+    if (after === null) return before === null ? [] : [{ ...stamps, handle, change: 'deleted', fields: [] }]
+    if (before === null) return [{ ...stamps, handle, change: 'created', fields: [] }]
+    return [{ ...stamps, handle, change: 'updated', fields: productDiff(before, after) }]
+  })
+}
+
 /** The version record of what really changed; null when nothing did. */
 function versionOf(
   batch: Batch,
@@ -132,11 +147,7 @@ function versionOf(
  * Applies the changes in order. A rejected change leaves its product as it was and does not hinder the others.
  * Nothing changed: no new version. Fault `conflict` before the cluster has begun.
  */
-export function applyCatalogChange(
-  tables: Tables,
-  changes: readonly ProductChange[],
-  atMs: number,
-): ApplyOutcome {
+export function applyCatalogChange(tables: Tables, body: CatalogChange, atMs: number): ApplyOutcome {
   const currency = tables.currency()
   if (currency === null) return refused('conflict', 'the cluster has not begun')
   const own = tables.catalog()
@@ -149,12 +160,14 @@ export function applyCatalogChange(
     touched: new Map(),
     sizeBytes: 0,
   }
-  const outcomes = changes.map((change) => applyChange(batch, change))
+  const outcomes = body.changes.map((change) => applyChange(batch, change))
   const record = versionOf(batch, own.digest)
+  const history = record === null ? [] : historyOf(batch, body)
   if (record !== null) {
     tables.setCatalog({ version: record.version, digest: record.digest })
     tables.appendVersion(record)
+    tables.appendHistory(history)
   }
   const value: CatalogChangeResult = { version: record?.version ?? own.version, outcomes }
-  return done(value, { version: record })
+  return done(value, { version: record, history })
 }

@@ -1,5 +1,5 @@
 /** What the families of commands give back to `applyEntry`. */
-import type { CommandResult, OrderRecord, StateMark } from '../../commands.ts'
+import type { CatalogHistoryEntry, CommandResult, OrderRecord, StateMark } from '../../commands.ts'
 import type { FaultCode, FaultData } from '../../faults.ts'
 import type { CatalogVersionRecord } from '../../messages.ts'
 
@@ -7,6 +7,8 @@ export type ApplyOutcome = {
   readonly result: CommandResult
   /** The catalog version that the command made, to be broadcast; null when it made none. */
   readonly version: CatalogVersionRecord | null
+  /** What that version did, product by product; it goes into the history. */
+  readonly history: readonly CatalogHistoryEntry[]
   /** The order that the command decided or changed. */
   readonly decided: OrderRecord | null
   readonly membersChanged: boolean
@@ -17,6 +19,7 @@ export type ApplyOutcome = {
 /** An outcome that is only its result. */
 export const nothingElse = {
   version: null,
+  history: [],
   decided: null,
   membersChanged: false,
   disagreement: null,

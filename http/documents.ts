@@ -168,6 +168,8 @@ export const memberDocument = z
     carts: z.int(),
     undeliveredCarts: z.int(),
     underReplicatedCarts: z.int(),
+    oldestUndeliveredMs: z.int(),
+    oldestUnderReplicatedMs: z.int(),
     loadPercent: z.number(),
     lastSeenMs: z.number(),
   })
@@ -184,6 +186,7 @@ export const clusterDocument = z
     catalog: z.object({ version: z.int(), digest: z.string() }),
     orders: z.object({ count: z.int(), digest: z.string() }).nullable(),
     settled: z.boolean(),
+    homes: z.object({ takeovers: z.int(), migrations: z.int(), merges: z.int() }),
     halted: z.string().nullable(),
     members: z.array(memberDocument),
   })

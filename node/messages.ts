@@ -330,6 +330,9 @@ export const gossipSchemas = {
     carts: index,
     undeliveredCarts: index,
     underReplicatedCarts: index,
+    /** Ages; optional, because members of an earlier release do not say. */
+    oldestUndeliveredMs: index.optional(),
+    oldestUnderReplicatedMs: index.optional(),
     loadPercent: z.number().min(0),
     catalogVersion: index,
     catalogDigest: digestSchema,

@@ -112,6 +112,9 @@ export type MemberView = {
   carts: number
   undeliveredCarts: number
   underReplicatedCarts: number
+  /** How long the oldest of them have been waiting; 0 when there is none. */
+  oldestUndeliveredMs: number
+  oldestUnderReplicatedMs: number
   loadPercent: number
   lastSeenMs: number
 }
@@ -126,6 +129,8 @@ export type ClusterView = {
   catalog: { version: number; digest: string }
   orders: { count: number; digest: string } | null
   settled: boolean
+  /** What this node has done since it started. */
+  homes: { takeovers: number; migrations: number; merges: number }
   /** Why this node applies nothing more from the log (also the reason of /readyz); null when it does. */
   halted: string | null
   members: MemberView[]

@@ -17,6 +17,12 @@ function rolesOf(member: MemberView): Html {
   return html`${roles.filter(([is]) => is).map(([, role]) => html`<span class="badge ${role}">${role}</span> `)}`
 }
 
+/** For how long the carts have been waiting that are not everywhere; nothing when none has for a second. */
+function waitOf(member: MemberView): Html | '' {
+  const waitMs = Math.max(member.oldestUndeliveredMs, member.oldestUnderReplicatedMs)
+  return waitMs < 1_000 ? '' : html` <small>for ${Math.floor(waitMs / 1_000)} s</small>`
+}
+
 function memberRow(view: ClusterView, member: MemberView): Html {
   const same = member.catalogVersion === view.catalog.version && member.catalogDigest === view.catalog.digest
   return html`<tr class="${member.alive ? '' : 'gone'}" data-member="${member.node}">
@@ -28,7 +34,7 @@ function memberRow(view: ClusterView, member: MemberView): Html {
     <td>${member.catalogVersion} ${same ? '' : html`<small>differs</small>`}</td>
     <td>${member.users}</td>
     <td>${member.carts}</td>
-    <td>${member.undeliveredCarts} / ${member.underReplicatedCarts}</td>
+    <td>${member.undeliveredCarts} / ${member.underReplicatedCarts}${waitOf(member)}</td>
     <td>
       <progress
         aria-label="Load of ${member.node}"

@@ -20,10 +20,19 @@ export type DirtyCart = {
   readonly user: UserId
   /** A bystander is here for as long as it has something that home, or the keeper, is not known to have. */
   role: CartRole
-  undelivered: boolean
-  underReplicated: boolean
+  /** Monotonic time since which it is so, as far as this life of the node knows; null while it is not. */
+  undeliveredSinceMs: number | null
+  underReplicatedSinceMs: number | null
   attempts: number
   nextAtMs: number
+}
+
+/** Numbers of carts, and the age of the oldest of each kind; 0 when there is none. */
+export type DirtyCounts = {
+  readonly undelivered: number
+  readonly underReplicated: number
+  readonly oldestUndeliveredMs: number
+  readonly oldestUnderReplicatedMs: number
 }
 
 export class DirtyCarts {
@@ -53,8 +62,20 @@ export class DirtyCarts {
     this.#keeper = keeper
   }
 
-  counts(): { undelivered: number; underReplicated: number } {
-    return { undelivered: this.#undelivered, underReplicated: this.#underReplicated }
+  /** The ages take a look at each cart that waits, which a hundred thousand times is a millisecond or two. */
+  counts(): DirtyCounts {
+    const nowMs = this.#context.clock.monotonicMs()
+    let [undeliveredMs, underReplicatedMs] = [nowMs, nowMs]
+    for (const { undeliveredSinceMs, underReplicatedSinceMs } of this.#carts.values()) {
+      undeliveredMs = Math.min(undeliveredMs, undeliveredSinceMs ?? nowMs)
+      underReplicatedMs = Math.min(underReplicatedMs, underReplicatedSinceMs ?? nowMs)
+    }
+    return {
+      undelivered: this.#undelivered,
+      underReplicated: this.#underReplicated,
+      oldestUndeliveredMs: Math.round(nowMs - undeliveredMs),
+      oldestUnderReplicatedMs: Math.round(nowMs - underReplicatedMs),
+    }
   }
 
   get(user: UserId): DirtyCart | undefined {
@@ -82,13 +103,16 @@ export class DirtyCarts {
     if (isMine && missing.length === 0 && cart.syncedHash === cart.hash) return this.#replace(user, null)
     const wanted = Math.min(settings.cartAcks, set.length)
     const before = this.#carts.get(user)
+    const nowMs = this.#context.clock.monotonicMs()
+    const isUndelivered = owesLooker || (isMine && missing.length > 0)
+    const isUnderReplicated = isMine && disksWith(selfId, set, cart.delivered, cart.hash) < wanted
     this.#replace(user, {
       user,
       role,
-      undelivered: owesLooker || (isMine && missing.length > 0),
-      underReplicated: isMine && disksWith(selfId, set, cart.delivered, cart.hash) < wanted,
+      undeliveredSinceMs: isUndelivered ? (before?.undeliveredSinceMs ?? nowMs) : null,
+      underReplicatedSinceMs: isUnderReplicated ? (before?.underReplicatedSinceMs ?? nowMs) : null,
       attempts: before?.attempts ?? 0,
-      nextAtMs: before?.nextAtMs ?? this.#context.clock.monotonicMs(),
+      nextAtMs: before?.nextAtMs ?? nowMs,
     })
   }
 
@@ -102,8 +126,9 @@ export class DirtyCarts {
 
   #replace(user: UserId, cart: DirtyCart | null): void {
     const before = this.#carts.get(user)
-    this.#undelivered += Number(cart?.undelivered ?? false) - Number(before?.undelivered ?? false)
-    this.#underReplicated += Number(cart?.underReplicated ?? false) - Number(before?.underReplicated ?? false)
+    const is = (sinceMs: number | null | undefined): number => (typeof sinceMs === 'number' ? 1 : 0)
+    this.#undelivered += is(cart?.undeliveredSinceMs) - is(before?.undeliveredSinceMs)
+    this.#underReplicated += is(cart?.underReplicatedSinceMs) - is(before?.underReplicatedSinceMs)
     if (cart === null) this.#carts.delete(user)
     else this.#carts.set(user, cart)
   }

@@ -11,6 +11,7 @@ import type { LogIndex, MemberId, OrderId, Sku, UserId } from '../ids.ts'
 import type { SoldNotice } from '../ports.ts'
 import type { CartChange, CartChangeResult, Carts, CartView, Route } from '../replica-api.ts'
 import { DirtyCarts } from './cart-dirty.ts'
+import type { DirtyCounts } from './cart-dirty.ts'
 import { Guests } from './cart-guests.ts'
 import { ServedCarts } from './cart-homes.ts'
 import { LruMap } from './cart-lru.ts'
@@ -128,15 +129,12 @@ export class CartService implements Carts, CartsView {
     }
   }
 
-  /** Carts on the own disk, and of those that this node looks after: not everywhere yet, on too few disks. */
-  counts(): { held: number; undelivered: number; underReplicated: number } {
-    const { undelivered, underReplicated } = this.#dirty.counts()
-    return {
-      held: this.#context.stores.local.cartCount(),
-      // Also what another member has and this one is about to fetch, and what has not followed a guest to its account.
-      undelivered: undelivered + this.#sync.differing + this.#guests.waiting,
-      underReplicated,
-    }
+  /** Carts on the own disk, and of those that this node looks after: not everywhere yet, on too few disks, since when. */
+  counts(): DirtyCounts & { held: number } {
+    const counts = this.#dirty.counts()
+    // Also what another member has and this one is about to fetch, and what has not followed a guest to its account.
+    const undelivered = counts.undelivered + this.#sync.differing + this.#guests.waiting
+    return { ...counts, undelivered, held: this.#context.stores.local.cartCount() }
   }
 
   /** Called after each change of a cart at its home. */

@@ -2,6 +2,7 @@
 import type { LogIndex, MemberId, Term } from '../ids.ts'
 import type { CatalogState, Clock, ShopStore } from '../ports.ts'
 import type { ClusterView, MemberView, NodeAddress } from '../replica-api.ts'
+import type { Counters } from './counters.ts'
 import type { MembersView, PresenceInfo, PresenceView, Settings } from './context.ts'
 
 /** Shown as the age of the last word from a member that this life of the node never heard. */
@@ -14,6 +15,7 @@ export type ClusterViewOptions = {
   selfId: MemberId
   clock: Clock
   shop: ShopStore
+  counters: Counters
   members: MembersView
   presence: PresenceView & { lastSeenMs(id: MemberId): number | null }
   catalog: () => CatalogState
@@ -42,7 +44,7 @@ export class ClusterReads {
   }
 
   view(): ClusterView {
-    const { settings, selfId, shop, members } = this.#options
+    const { settings, selfId, shop, members, counters } = this.#options
     const voters = this.#options.voters()
     const primary = this.#options.primary()
     const { count, digest } = shop.read.ordersDigest()
@@ -56,6 +58,11 @@ export class ClusterReads {
       catalog: this.#options.catalog(),
       orders: voters.includes(selfId) ? { count, digest } : null,
       settled: this.#options.unsettled() === 0,
+      homes: {
+        takeovers: counters.value('takeovers_total'),
+        migrations: counters.value('migrations_total'),
+        merges: counters.value('cart_merges_total'),
+      },
       halted: this.#options.halted(),
       members: members
         .list()
@@ -87,6 +94,8 @@ export class ClusterReads {
       carts: info?.carts ?? 0,
       undeliveredCarts: info?.undeliveredCarts ?? 0,
       underReplicatedCarts: info?.underReplicatedCarts ?? 0,
+      oldestUndeliveredMs: info?.oldestUndeliveredMs ?? 0,
+      oldestUnderReplicatedMs: info?.oldestUnderReplicatedMs ?? 0,
       loadPercent: Math.round(info?.loadPercent ?? 0),
       lastSeenMs: lastSeenMs === null || !Number.isFinite(lastSeenMs) ? neverHeardMs : Math.round(lastSeenMs),
     }

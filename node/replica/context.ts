@@ -77,6 +77,8 @@ export type PresenceInfo = {
   readonly carts: number
   readonly undeliveredCarts: number
   readonly underReplicatedCarts: number
+  readonly oldestUndeliveredMs: number
+  readonly oldestUnderReplicatedMs: number
   readonly loadPercent: number
   readonly catalogVersion: CatalogVersion
   readonly catalogDigest: Digest

@@ -1,5 +1,6 @@
 /** Counters and gauges of one node, as plain numbers; `http/metrics.ts` writes the format. */
 import type { MetricsReads } from '../replica-api.ts'
+import type { DirtyCounts } from './cart-dirty.ts'
 import type { ClusterReads } from './cluster-view.ts'
 import type { Counters } from './counters.ts'
 
@@ -11,7 +12,7 @@ export type MetricsOptions = {
   /** Sizes in bytes of the databases that grow. */
   databaseSizes: () => { log: number; shop: number }
   outbox: () => number
-  carts: () => { undelivered: number; underReplicated: number; held: number }
+  carts: () => DirtyCounts & { held: number }
 }
 
 export class MetricsService implements MetricsReads {
@@ -48,6 +49,16 @@ export class MetricsService implements MetricsReads {
       gauge('carts_held', 'Carts on the own disk.', carts.held),
       gauge('carts_undelivered', 'Carts that not every member of their server set has.', carts.undelivered),
       gauge('carts_under_replicated', 'Carts on fewer disks than asked for.', carts.underReplicated),
+      gauge(
+        'carts_undelivered_oldest_ms',
+        'Milliseconds that the oldest undelivered cart has been waiting.',
+        carts.oldestUndeliveredMs,
+      ),
+      gauge(
+        'carts_under_replicated_oldest_ms',
+        'Milliseconds that the oldest cart on too few disks has been waiting.',
+        carts.oldestUnderReplicatedMs,
+      ),
       gauge('log_database_bytes', 'Size of log.db.', sizes.log),
       gauge('shop_database_bytes', 'Size of shop.db.', sizes.shop),
     ]

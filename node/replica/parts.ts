@@ -212,15 +212,15 @@ export class Parts {
   }
 
   #own(): OwnPresence {
-    const { local } = this.#options.stores
-    const counts = this.carts.counts()
+    const { held, undelivered, underReplicated, ...ages } = this.carts.counts()
     const { version, digest } = this.catalogFeed.state()
     return {
       draining: this.membership.get(this.selfId)?.draining ?? false,
-      users: local.sessionCount(this.selfId),
-      carts: counts.held,
-      undeliveredCarts: counts.undelivered,
-      underReplicatedCarts: counts.underReplicated,
+      users: this.#options.stores.local.sessionCount(this.selfId),
+      carts: held,
+      undeliveredCarts: undelivered,
+      underReplicatedCarts: underReplicated,
+      ...ages,
       loadPercent: Math.max(0, this.#options.loadPercent()),
       catalogVersion: version,
       catalogDigest: digest,

@@ -30,7 +30,8 @@ type Seen = {
 }
 
 /** What this node says about itself. */
-export type OwnPresence = Omit<GossipMessage<'presence'>, 'member' | 'starts' | 'sequence' | 'stopping'>
+export type OwnPresence = Omit<PresenceInfo, 'member' | 'heardAtMs'> &
+  Pick<GossipMessage<'presence'>, 'membersVersion'>
 
 export type PresenceOptions = {
   selfId: MemberId
@@ -232,6 +233,8 @@ function infoOf(message: GossipMessage<'presence'>, heardAtMs: number): Presence
     carts: message.carts,
     undeliveredCarts: message.undeliveredCarts,
     underReplicatedCarts: message.underReplicatedCarts,
+    oldestUndeliveredMs: message.oldestUndeliveredMs ?? 0,
+    oldestUnderReplicatedMs: message.oldestUnderReplicatedMs ?? 0,
     loadPercent: message.loadPercent,
     catalogVersion: message.catalogVersion,
     catalogDigest: message.catalogDigest as Digest,

@@ -182,6 +182,8 @@ export class CartWorld {
       carts: 0,
       undeliveredCarts: 0,
       underReplicatedCarts: 0,
+      oldestUndeliveredMs: 0,
+      oldestUnderReplicatedMs: 0,
       loadPercent: 0,
       catalogVersion: 1,
       catalogDigest: '0'.repeat(64) as PresenceInfo['catalogDigest'],

@@ -145,6 +145,7 @@ class FakeCluster {
       catalog: { version, digest },
       orders: { count: this.#world.orders.size, digest },
       settled: true,
+      homes: { takeovers: 0, migrations: 0, merges: 0 },
       halted: null,
       members: this.#world.nodes.map(({ node, url }, index) => ({
         node,
@@ -162,6 +163,8 @@ class FakeCluster {
         carts: this.#world.carts.size,
         undeliveredCarts: 0,
         underReplicatedCarts: 0,
+        oldestUndeliveredMs: 0,
+        oldestUnderReplicatedMs: 0,
         loadPercent: 4 + index,
         lastSeenMs: index * 120,
       })),

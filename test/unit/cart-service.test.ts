@@ -1,4 +1,4 @@
-/** Carts on several disks: acknowledgement, delivery, takeover, two homes, sold notices. */
+/** Carts on several disks: changes, delivery, takeover, two homes, sold notices. */
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Sku, UserId } from '../../node/ids.ts'
 import { CartWorld, orderOf, tagsOf } from '../support/cart-service-world.ts'
@@ -12,60 +12,6 @@ const settled = (): boolean =>
     const { undelivered, underReplicated } = node.carts.counts()
     return !node.isUp || undelivered + underReplicated === 0
   })
-
-describe('acknowledgement', () => {
-  test('a change is on two disks before it is answered, and on all three soon', async () => {
-    world = new CartWorld(3)
-    const user = world.guest()
-    const { node, acks } = await world.add(user, world.node('n1'))
-    expect(acks).toBeGreaterThanOrEqual(2)
-    expect(world.quantities(user).filter((quantity) => quantity === 1).length).toBeGreaterThanOrEqual(2)
-    expect(
-      await world.until(() => world.quantities(user).every((quantity) => quantity === 1) && settled()),
-    ).toBe(true)
-    const hashes = world.nodes.map((one) => one.stores.local.cart(user)?.hash)
-    expect(new Set(hashes).size).toBe(1)
-    expect(node.context.counters.value('cart_changes_total')).toBe(1)
-  })
-
-  test('says so when nobody else is up, and makes up for it when somebody is', async () => {
-    world = new CartWorld(3)
-    const user = world.guest()
-    const { node } = await world.add(user, world.node('n1'))
-    const others = world.nodes.filter((other) => other !== node)
-    for (const other of others) other.crash()
-    const { acks } = await world.add(user, node)
-    expect(acks).toBe(1)
-    expect(node.context.counters.value('cart_changes_under_replicated_total')).toBe(1)
-    expect(node.carts.counts()).toMatchObject({ undelivered: 1, underReplicated: 1 })
-    for (const other of others) other.start()
-    expect(await world.until(settled)).toBe(true)
-    expect(world.quantities(user)).toEqual([2, 2, 2])
-  })
-
-  test('a silent member costs nothing while another one answers, and a bounded wait when none does', async () => {
-    world = new CartWorld(3)
-    const user = world.guest()
-    const { node } = await world.add(user, world.node('n1'))
-    const [first, second] = world.nodes.filter((other) => other !== node) as [CartNode, CartNode]
-    first.isSilent = true
-    const beganAtMs = world.scheduler.nowMs
-    expect((await world.add(user, node)).acks).toBe(2)
-    expect(world.scheduler.nowMs - beganAtMs).toBeLessThan(50)
-    second.isSilent = true
-    const againAtMs = world.scheduler.nowMs
-    expect((await world.add(user, node)).acks).toBe(1)
-    expect(world.scheduler.nowMs - againAtMs).toBeLessThan(1_100)
-  })
-
-  test('a single node wants no more disks than there are', async () => {
-    world = new CartWorld(1)
-    const user = world.guest()
-    const { node, acks } = await world.add(user, world.node('n1'))
-    expect(acks).toBe(1)
-    expect(await world.until(() => node.carts.counts().undelivered === 0 && settled())).toBe(true)
-  })
-})
 
 describe('changes', () => {
   test('a retry with the same key is the same change, at another home as well', async () => {

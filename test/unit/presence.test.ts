@@ -12,6 +12,8 @@ const quiet = {
   carts: 0,
   undeliveredCarts: 0,
   underReplicatedCarts: 0,
+  oldestUndeliveredMs: 0,
+  oldestUnderReplicatedMs: 0,
   loadPercent: 0,
   catalogVersion: 1,
   catalogDigest: '00',

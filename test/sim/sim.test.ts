@@ -7,15 +7,15 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { runWorld } from './world.ts'
 
-const program = fileURLToPath(new URL('main.ts', import.meta.url))
+const programOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 const seedsEach = 100
 const timeLimitMs = 600_000
 
 type Run = { exitCode: number | null; output: string }
 
-function simulate(from: number, count: number): Promise<Run> {
+function run(program: string, ...args: string[]): Promise<Run> {
   const node = process.env['SOUK_TEST_NODE'] ?? process.execPath
-  const child = spawn(node, [program, '--from', String(from), '--seeds', String(count), '--quiet'])
+  const child = spawn(node, [programOf(program), ...args])
   let output = ''
   child.stdout.on('data', (text: Buffer) => (output += text.toString()))
   child.stderr.on('data', (text: Buffer) => (output += text.toString()))
@@ -29,8 +29,25 @@ describe('the whole cluster under faults', () => {
   test.concurrent.each([1, 1 + seedsEach])(
     `keeps its promises in ${seedsEach} worlds from seed %i on`,
     async (from) => {
-      const { exitCode, output } = await simulate(from, seedsEach)
+      const { exitCode, output } = await run(
+        'main.ts',
+        '--from',
+        `${from}`,
+        '--seeds',
+        `${seedsEach}`,
+        '--quiet',
+      )
       // The output names each seed that failed, and the command that runs it again.
+      expect(exitCode === 0 ? '' : output).toBe('')
+    },
+    timeLimitMs,
+  )
+
+  test(
+    'an order survives a crash of home, primary or both after each event and each write of it',
+    async () => {
+      const { exitCode, output } = await run('order-steps.ts')
+      // As above; and every step of the protocol was met by a crash of each victim.
       expect(exitCode === 0 ? '' : output).toBe('')
     },
     timeLimitMs,

@@ -13,7 +13,8 @@ import { problemPageAnswer, wantsPage } from './pages/layout.ts'
 import { pages } from './pages/routes.ts'
 import { internalProblem, problemOf } from './problems.ts'
 import { RateGuard } from './rates.ts'
-import { ImportGate, importRoutes } from './routes/admin-import.ts'
+import { ImportJobs } from './import-jobs.ts'
+import { importRoutes } from './routes/admin-import.ts'
 import { adminHistoryRoutes } from './routes/admin-history.ts'
 import { adminOrderRoutes } from './routes/admin-orders.ts'
 import { adminProductRoutes } from './routes/admin-products.ts'
@@ -97,7 +98,7 @@ function httpFault(error: HTTPException): Error {
 }
 
 function routes(shop: Shop, channels: Channels): void {
-  const imports = new ImportGate()
+  const imports = new ImportJobs()
   catalogRoutes(shop)
   userRoutes(shop)
   cartRoutes(shop)
@@ -105,7 +106,7 @@ function routes(shop: Shop, channels: Channels): void {
   eventRoutes(shop, channels)
   adminProductRoutes(shop)
   adminHistoryRoutes(shop)
-  importRoutes(shop, imports)
+  importRoutes(shop, imports, channels)
   adminOrderRoutes(shop)
   clusterRoutes(shop)
   systemRoutes(shop)

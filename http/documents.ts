@@ -221,8 +221,40 @@ export const importDocument = z
     unchanged: z.int(),
     rejected: z.array(z.object({ line: z.int(), reason: z.string() })),
     catalogVersion: z.int(),
+    diff: z
+      .array(
+        z.object({
+          handle: z.string(),
+          line: z.int(),
+          change: z.enum(['created', 'updated']),
+          fields: z.array(fieldChangeDocument),
+        }),
+      )
+      .optional()
+      .openapi({ description: 'Of a dry run: what would change, the first 1,000 products' }),
   })
   .openapi('ImportAnswer')
+
+export const importJobDocument = z
+  .object({
+    id: z.string(),
+    state: z.enum(['reading', 'changing', 'done', 'failed']),
+    read: z.int().openapi({ description: 'Products read so far' }),
+    products: z.int().openapi({ description: 'Products of the file; 0 until it has been read whole' }),
+    done: z.int(),
+    created: z.int(),
+    updated: z.int(),
+    unchanged: z.int(),
+    rejectedLines: z.int(),
+    dryRun: z.boolean(),
+    by: z.string(),
+    type: z.enum(['text/csv', 'application/jsonl']),
+    startedAt: time,
+    endedAt: time.nullable(),
+    answer: importDocument.nullable(),
+    problem: z.looseObject({}).nullable(),
+  })
+  .openapi('Import')
 
 /** RFC 9457, with the members that some problems bring along (API.md, "Errors"). */
 export const problemDocument = z

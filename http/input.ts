@@ -73,29 +73,34 @@ function refuseEncoded(context: Context): void {
   })
 }
 
-/** The whole body, at most `sizeBytesMax`: a larger one is not read to its end. Faults `too-large`, `unsupported-type`. */
-export async function readBytes(context: Context, sizeBytesMax: number): Promise<Buffer> {
+/** The body as it comes, at most `sizeBytesMax`: a larger one is not read to its end. Faults `too-large`, `unsupported-type`. */
+export async function* bodyChunks(context: Context, sizeBytesMax: number): AsyncGenerator<Uint8Array> {
   const tooLarge = (): Fault =>
     new Fault('too-large', `the body may have at most ${sizeBytesMax} bytes`, { sizeBytesMax })
   const declared = Number(context.req.header('content-length') ?? 0)
   if (declared > sizeBytesMax) throw tooLarge()
   const body = context.req.raw.body
-  if (body === null) return Buffer.alloc(0)
+  if (body === null) return
   refuseEncoded(context)
-  const chunks: Uint8Array[] = []
   let sizeBytes = 0
   try {
     for await (const chunk of body) {
       sizeBytes += chunk.byteLength
       if (sizeBytes > sizeBytesMax) throw tooLarge()
-      chunks.push(chunk)
+      yield chunk
     }
   } catch (error) {
     // The client went away in the middle: nobody hears the answer, and it is no error of this node.
     if (isCutOff(error)) throw new Fault('invalid-request', 'the body was cut off', {}, { cause: error })
     throw error
   }
-  return Buffer.concat(chunks, sizeBytes)
+}
+
+/** The whole body. Faults as `bodyChunks`. */
+export async function readBytes(context: Context, sizeBytesMax: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of bodyChunks(context, sizeBytesMax)) chunks.push(chunk)
+  return Buffer.concat(chunks)
 }
 
 function isCutOff(error: unknown): boolean {

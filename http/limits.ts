@@ -6,10 +6,18 @@ export const jsonSizeBytesMax = 64 * 1024
 export const productSizeBytesMax = 512 * 1024
 /** The same as a form: each byte may be percent-encoded as three. */
 export const productFormSizeBytesMax = 3 * productSizeBytesMax
-/** A catalog of some 100,000 products as CSV; the file is read whole before the first change. */
-export const importSizeBytesMax = 64 * 1024 * 1024
-/** Imports held in memory at once: two files of the greatest size must not exhaust a small machine. */
+/** A catalog of a million products as CSV, on disk: the file is read whole before the first change. */
+export const importSizeBytesMax = 1024 * 1024 * 1024
+/** A form's file is held in memory while the form is read; larger files come by the API. */
+export const importFormSizeBytesMax = 64 * 1024 * 1024
+/** Handles of one import are held in memory, some 100 bytes each. */
+export const importProductsMax = 1_000_000
+/** Imports at once: they share one log, so more of them would only be slower. */
 export const importsAtOnceMax = 2
+/** Imports remembered by a node, with their answers: who looks at one that is over does it soon. */
+export const importJobsKept = 20
+/** Products of a dry run told field by field; an administrator looks at a page of them, not at a catalog. */
+export const importDiffMax = 1_000
 /** No document of the API is deeper; deeper ones are made to hurt recursive code. */
 export const jsonDepthMax = 16
 /** Lists: API.md, "General". */

@@ -1,9 +1,11 @@
 /** Records of a CSV file as catalog changes: upsert by handle, absent columns keep their values. */
 import type { ProductChange, ProductFields, ProductPatch, ProductStatus } from '../../node/commands.ts'
 import { priceAmountMax } from '../../node/commands.ts'
+import { Fault } from '../../node/faults.ts'
 import type { Handle, Sku } from '../../node/ids.ts'
 import { parseHandle, parseSku } from '../../node/ids.ts'
 import { isCleanText } from '../input.ts'
+import { importProductsMax } from '../limits.ts'
 import { optionsOf, variantTitle } from '../products.ts'
 import { Header, noOptionName, noOptionValue, optionNameColumn } from './columns.ts'
 import { optionValueColumn } from './columns.ts'
@@ -13,7 +15,6 @@ import type { CsvFile, CsvRecord } from './records.ts'
 export type Rejected = { readonly line: number; readonly reason: string }
 /** A change with the lines it came from, for what is found wrong later. */
 export type LineChange = { readonly change: ProductChange; readonly line: number }
-export type ReadProducts = { readonly changes: LineChange[]; readonly rejected: Rejected[] }
 
 type Patch = Extract<ProductChange, { op: 'merge' }>['fields']
 type PatchVariant = NonNullable<Patch['variants']>[number]
@@ -40,25 +41,68 @@ type Reading = {
   readonly owners: Map<Sku, Handle>
 }
 
-/** Groups the records by handle; rows of one product need not be neighbours. */
-function grouped(file: CsvFile, rejected: Rejected[]): Map<Handle, Group> {
-  const groups = new Map<Handle, Group>()
-  for (const record of file.records) {
-    const raw = (file.header.get(record.fields, 'Handle') ?? '').trim()
-    try {
-      const handle = parseHandle(raw)
-      const group = groups.get(handle) ?? { handle, records: [] }
-      group.records.push(record)
-      groups.set(handle, group)
-    } catch {
-      const shown = raw.slice(0, 60)
-      rejected.push({
-        line: record.line,
-        reason: raw === '' ? 'the handle is empty' : `"${shown}" is not a handle`,
-      })
-    }
+/** Where rows wait until all of their product are together. */
+export type Rows = {
+  appendLine(text: string): Promise<void>
+  lines(): AsyncIterable<string>
+}
+/** Where it is told what was not taken. */
+export type Refusals = { push(...rejected: readonly Rejected[]): void }
+
+/** Rows that wait for others of their product, in characters: in a file that is sorted by handle hardly any do. */
+const rowsApartLengthMax = 64 * 1024 * 1024
+
+function handleOf(header: Header, { line, fields }: CsvRecord, rejected: Refusals): Handle | null {
+  const raw = (header.get(fields, 'Handle') ?? '').trim()
+  try {
+    return parseHandle(raw)
+  } catch {
+    const reason = raw === '' ? 'the handle is empty' : `"${raw.slice(0, 60)}" is not a handle`
+    rejected.push({ line, reason })
+    return null
   }
-  return groups
+}
+
+/** First pass: all rows into `rows`, and how many each product has. */
+async function countRows(file: CsvFile, rows: Rows, rejected: Refusals): Promise<Map<Handle, number>> {
+  const counts = new Map<Handle, number>()
+  for await (const record of file.records) {
+    const handle = handleOf(file.header, record, rejected)
+    if (handle === null) continue
+    if (counts.size >= importProductsMax && !counts.has(handle))
+      throw new Fault('too-large', `an import has at most ${importProductsMax} products`)
+    counts.set(handle, (counts.get(handle) ?? 0) + 1)
+    await rows.appendLine(JSON.stringify([handle, record.line, record.fields]))
+  }
+  return counts
+}
+
+/**
+ * Second pass: products in the order of their first line (who comes first has a SKU), each once all of its rows are
+ * there; rows of one product need not be neighbours.
+ */
+async function* groupsOf(rows: Rows, counts: ReadonlyMap<Handle, number>): AsyncGenerator<Group> {
+  const waiting = new Map<Handle, { records: CsvRecord[]; length: number }>()
+  let waitingLength = 0
+  for await (const text of rows.lines()) {
+    const [handle, line, fields] = JSON.parse(text) as [Handle, number, string[]]
+    const group = waiting.get(handle) ?? { records: [], length: 0 }
+    group.records.push({ line, fields })
+    group.length += text.length
+    waitingLength += text.length
+    waiting.set(handle, group)
+    for (const [first, { records, length }] of waiting) {
+      if (records.length < (counts.get(first) ?? 1)) break
+      waiting.delete(first)
+      waitingLength -= length
+      yield { handle: first, records }
+    }
+    if (waitingLength > rowsApartLengthMax)
+      throw new Fault(
+        'too-large',
+        'the rows of products are too far apart: sort the file by its Handle column',
+      )
+  }
 }
 
 function checkRecord(header: Header, { line, fields }: CsvRecord): void {
@@ -222,7 +266,7 @@ function claim(reading: Reading, handle: Handle, seen: Set<Sku>, sku: Sku, line:
 }
 
 /** All lines are looked at, so that one import names all that is wrong with them; the fields by their first fault. */
-function readGroup(reading: Reading, group: Group, rejected: Rejected[]): LineChange | null {
+function readGroup(reading: Reading, group: Group, rejected: Refusals): LineChange | null {
   const { header } = reading
   const first = group.records[0]
   if (first === undefined) return null
@@ -251,14 +295,16 @@ function lineErrors(header: Header, record: CsvRecord): Rejected[] {
   }
 }
 
-/** Products of the file in order of their first line; a product with a rejected line is left out as a whole. */
-export function* productsOf(
+/** Products of the file in the order of their first line; a product with a rejected line is left out as a whole. */
+export async function* productsOf(
   file: CsvFile,
+  rows: Rows,
   shop: { currency: string; digits: number; current: CurrentProduct },
-  rejected: Rejected[],
-): Generator<LineChange> {
+  rejected: Refusals,
+): AsyncGenerator<LineChange> {
   const reading: Reading = { ...shop, header: file.header, owners: new Map() }
-  for (const group of grouped(file, rejected).values()) {
+  const counts = await countRows(file, rows, rejected)
+  for await (const group of groupsOf(rows, counts)) {
     const found = readGroup(reading, group, rejected)
     if (found === null) continue
     if (found.change.op === 'merge')

@@ -1,26 +1,19 @@
 /** The back office: products with import and export. The token is entered once and kept in a cookie for /admin. */
-import { randomUUID } from 'node:crypto'
 import type { Context } from 'hono'
 import { html, raw } from 'hono/html'
-import { z } from 'zod'
 import type { Product } from '../../node/commands.ts'
 import { productStatusSchema } from '../../node/commands.ts'
-import { Fault } from '../../node/faults.ts'
 import { adminName } from '../auth.ts'
-import type { ImportAnswer, ImportType } from '../import.ts'
-import { importProducts } from '../import.ts'
-import { check, checkQuery, contentType, readBytes } from '../input.ts'
-import { importSizeBytesMax } from '../limits.ts'
-import type { ImportGate } from '../routes/admin-import.ts'
-import { exportAnswer } from '../routes/admin-import.ts'
+import { checkQuery } from '../input.ts'
 import { productQueryOf } from '../routes/catalog.ts'
-import { adminProductsQuery, exportQuery } from '../schemas.ts'
+import { adminProductsQuery } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
 import { moneyText, queryText } from './format.ts'
 import type { Html } from './layout.ts'
 import { page, pageRoute } from './layout.ts'
+import { importForm } from './admin-import.ts'
 import { productHref } from './admin-product.ts'
-import { filled, frame, guarded, officeName } from './office.ts'
+import { filled, frame, guarded } from './office.ts'
 import { readForm, seeOther } from './visitors.ts'
 
 async function logOnPage(shop: Shop, message: string | null): Promise<string> {
@@ -36,18 +29,6 @@ async function logOnPage(shop: Shop, message: string | null): Promise<string> {
     </form>
   </article>`
   return await page(shop, { title: 'Back office', body })
-}
-
-function importForm(): Html {
-  return html`<details class="import">
-    <summary role="button" class="secondary">Import</summary>
-    <form method="post" action="/admin/import" enctype="multipart/form-data">
-      <input type="hidden" name="key" value="${randomUUID()}" />
-      <label>Shopify CSV or JSON Lines <input type="file" name="file" accept=".csv,.jsonl" required /></label>
-      <label><input type="checkbox" name="dryRun" value="true" /> Only try, change nothing</label>
-      <button>Import</button>
-    </form>
-  </details>`
 }
 
 function filters(query: { q?: string | undefined; status?: string | undefined }): Html {
@@ -119,89 +100,6 @@ async function productsPage(shop: Shop, context: Context): Promise<string> {
   return await page(shop, { title: 'Products', body: frame(body) })
 }
 
-const importFields = z.object({
-  file: z.instanceof(File),
-  dryRun: z.literal('true').optional(),
-  key: z.string().regex(/^[\x21-\x7e]{1,200}$/),
-})
-
-/** Multipart framing around the file. */
-const multipartSizeBytes = 8_192
-
-async function importForms(shop: Shop, imports: ImportGate, context: Context): Promise<string> {
-  if (contentType(context) !== 'multipart/form-data')
-    throw new Fault('unsupported-type', 'this form is multipart/form-data', {
-      accepts: ['multipart/form-data'],
-    })
-  let type: ImportType = 'text/csv'
-  let dryRun = false
-  const answer = await imports.run(async () => {
-    const bytes = await readBytes(context, importSizeBytesMax + multipartSizeBytes)
-    const fields = check(importFields, await formFields(context, bytes), 'form')
-    if (fields.file.name.endsWith('.jsonl')) type = 'application/jsonl'
-    dryRun = fields.dryRun === 'true'
-    const file = Buffer.from(await fields.file.arrayBuffer())
-    return await importProducts(shop, type, file, {
-      dryRun,
-      key: fields.key,
-      by: officeName(context),
-    })
-  })
-  return await page(shop, { title: 'Import', body: frame(importResult(answer, dryRun)) })
-}
-
-async function formFields(context: Context, bytes: Buffer): Promise<{ [name: string]: unknown }> {
-  const headers = { 'content-type': context.req.header('content-type') ?? '' }
-  try {
-    const form = await new Response(new Uint8Array(bytes), { headers }).formData()
-    return Object.fromEntries(form)
-  } catch (error) {
-    throw new Fault('invalid-request', 'the form can’t be read', {}, { cause: error })
-  }
-}
-
-function importResult(answer: ImportAnswer, dryRun: boolean): Html {
-  const { created, updated, unchanged, rejected, catalogVersion } = answer
-  return html`<h1>${dryRun ? 'This import would do' : 'Imported'}</h1>
-    <dl class="facts">
-      ${Object.entries({
-        created,
-        updated,
-        unchanged,
-        'rejected lines': rejected.length,
-        'catalog version': catalogVersion,
-      }).map(
-        ([name, value]) =>
-          html`<div>
-            <dt>${name}</dt>
-            <dd>${value}</dd>
-          </div>`,
-      )}
-    </dl>
-    ${
-      rejected.length === 0
-        ? ''
-        : html`<table>
-            <thead>
-              <tr>
-                <th>Line</th>
-                <th>Reason</th>
-              </tr>
-            </thead>
-            <tbody>
-              ${rejected.slice(0, 500).map(
-                ({ line, reason }) =>
-                  html`<tr>
-                    <td>${line}</td>
-                    <td>${reason}</td>
-                  </tr>`,
-              )}
-            </tbody>
-          </table>`
-    }
-    <p><a href="/admin">Back to the products</a></p>`
-}
-
 function entryPages(shop: Shop): void {
   pageRoute(shop, 'get', '/admin/log-on', async () => await logOnPage(shop, null))
   pageRoute(shop, 'post', '/admin/log-on', async (context) => {
@@ -224,27 +122,12 @@ function entryPages(shop: Shop): void {
   })
 }
 
-export function adminPages(shop: Shop, imports: ImportGate): void {
+export function adminPages(shop: Shop): void {
   entryPages(shop)
   pageRoute(
     shop,
     'get',
     '/admin',
     guarded(shop, async (context) => await productsPage(shop, context)),
-  )
-  pageRoute(
-    shop,
-    'post',
-    '/admin/import',
-    guarded(shop, async (context) => await importForms(shop, imports, context)),
-  )
-  pageRoute(
-    shop,
-    'get',
-    '/admin/export',
-    guarded(shop, async (context) => {
-      const { format } = checkQuery(context.req.query(), exportQuery)
-      return await Promise.resolve(exportAnswer(shop, context, format))
-    }),
   )
 }

@@ -1,8 +1,9 @@
 /** All pages: storefront, back office, operations console. */
-import type { ImportGate } from '../routes/admin-import.ts'
+import type { ImportJobs } from '../import-jobs.ts'
 import type { Shop } from '../shop.ts'
 import { accountPages } from './account.ts'
 import { adminHistoryPages } from './admin-history.ts'
+import { adminImportPages } from './admin-import.ts'
 import { adminOrderPages } from './admin-orders.ts'
 import { adminProductPages } from './admin-product.ts'
 import { adminPages } from './admin.ts'
@@ -13,13 +14,14 @@ import { clusterPages } from './cluster.ts'
 import { orderPages } from './orders.ts'
 import { ownAccountPages } from './own-account.ts'
 
-export function pages(shop: Shop, imports: ImportGate): void {
+export function pages(shop: Shop, imports: ImportJobs): void {
   browsePages(shop)
   cartPages(shop)
   orderPages(shop)
   accountPages(shop)
   ownAccountPages(shop)
-  adminPages(shop, imports)
+  adminPages(shop)
+  adminImportPages(shop, imports)
   adminOrderPages(shop)
   adminProductPages(shop)
   adminHistoryPages(shop)

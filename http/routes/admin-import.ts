@@ -3,52 +3,49 @@ import { setImmediate } from 'node:timers/promises'
 import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import type { Product } from '../../node/commands.ts'
-import { Fault } from '../../node/faults.ts'
 import { optionColumnsMin } from '../csv/columns.ts'
 import { headerText, productText } from '../csv/export.ts'
 import { currencyDigits } from '../csv/price.ts'
-import { importDocument } from '../documents.ts'
-import { importProducts } from '../import.ts'
-import type { ImportAnswer, ImportType } from '../import.ts'
-import { idempotencyKey, readBytes, readQuery, requireBody, requireType } from '../input.ts'
-import { importSizeBytesMax, importsAtOnceMax } from '../limits.ts'
+import { importDocument, importJobDocument, listOf } from '../documents.ts'
+import type { ImportType } from '../import.ts'
+import type { ImportJobs } from '../import-jobs.ts'
+import { receiveFile } from '../import-jobs.ts'
+import { idempotencyKey, readQuery, requireBody, requireType } from '../input.ts'
 import { adminNameField, exportQuery, importQuery } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
 import { define } from '../shop.ts'
+import type { Channels } from '../sse.ts'
+import { streamAnswer } from './events.ts'
 
 const importTypes: readonly ImportType[] = ['text/csv', 'application/jsonl']
 
-/** Lets at most so many imports in at a time; each holds its file in memory. Fault `overloaded`. */
-export class ImportGate {
-  #running = 0
-
-  async run(work: () => Promise<ImportAnswer>): Promise<ImportAnswer> {
-    if (this.#running >= importsAtOnceMax) throw new Fault('overloaded', 'other imports are running')
-    this.#running += 1
-    try {
-      return await work()
-    } finally {
-      this.#running -= 1
-    }
-  }
+/** RFC 7240, section 4.1: the client does not want to wait for the end. */
+function wantsAsync(context: Context): boolean {
+  const preferences = (context.req.header('prefer') ?? '').toLowerCase().split(',')
+  return preferences.some((preference) => preference.trim().split(';')[0]?.trim() === 'respond-async')
 }
 
-function importRoute(shop: Shop, gate: ImportGate): void {
+function importRoute(shop: Shop, jobs: ImportJobs): void {
   define(
     shop,
     {
       method: 'post',
       path: '/api/admin/import',
-      summary: 'Imports products: Shopify CSV, or one JSON product a line',
+      summary:
+        'Imports products: Shopify CSV, or one JSON product a line. A repeat with the same Idempotency-Key goes on where the first stopped',
       tag: 'administration',
       auth: 'administrator',
       query: importQuery,
       headers: z.object({
         'Souk-Admin': adminNameField,
         'Idempotency-Key': z.string().min(1).max(200).optional(),
+        Prefer: z.string().optional().openapi({
+          description:
+            '`respond-async`: 202 as soon as the file is here, with the import’s address in Location',
+        }),
       }),
       body: { media: { 'text/csv': z.string(), 'application/jsonl': z.string() }, required: true },
-      answers: { 200: importDocument },
+      answers: { 200: importDocument, 202: importJobDocument },
       problems: ['no-primary', 'outcome-unknown', 'overloaded', 'disk-full'],
     },
     async (context) => {
@@ -57,12 +54,79 @@ function importRoute(shop: Shop, gate: ImportGate): void {
       await requireBody(context)
       const type = requireType(context, importTypes)
       const key = idempotencyKey(context)
-      const by = shop.gate.adminName(context)
-      const answer = await gate.run(async () => {
-        const bytes = await readBytes(context, importSizeBytesMax)
-        return await importProducts(shop, type, bytes, { dryRun: dryRun === true, key, by })
+      const options = { dryRun: dryRun === true, key, by: shop.gate.adminName(context) }
+      const { id, ended } = await jobs.start(shop, async () => ({
+        source: await receiveFile(context, type),
+        options,
+      }))
+      if (!wantsAsync(context)) return shop.answers.json(await ended)
+      const headers = { Location: `/api/admin/imports/${id}`, 'Preference-Applied': 'respond-async' }
+      return shop.answers.json(jobs.get(id), 202, headers)
+    },
+  )
+}
+
+const jobParams = z.object({ id: z.string() })
+
+function jobRoutes(shop: Shop, jobs: ImportJobs): void {
+  define(
+    shop,
+    {
+      method: 'get',
+      path: '/api/admin/imports',
+      summary: 'Imports that this node runs or ran lately, the newest first',
+      tag: 'administration',
+      auth: 'administrator',
+      answers: { 200: listOf(importJobDocument) },
+    },
+    (context) => {
+      shop.gate.admin(context)
+      return shop.answers.json({ items: jobs.newestFirst(), next: null })
+    },
+  )
+  define(
+    shop,
+    {
+      method: 'get',
+      path: '/api/admin/imports/{id}',
+      summary: 'How far an import is; its answer or problem once it is over. At the node that runs it',
+      tag: 'administration',
+      auth: 'administrator',
+      params: jobParams,
+      answers: { 200: importJobDocument },
+      problems: ['not-found'],
+    },
+    (context) => {
+      shop.gate.admin(context)
+      return shop.answers.json(jobs.get(context.req.param('id') ?? ''))
+    },
+  )
+}
+
+function jobEvents(shop: Shop, jobs: ImportJobs, channels: Channels): void {
+  define(
+    shop,
+    {
+      method: 'get',
+      path: '/api/admin/imports/{id}/events',
+      summary: 'Server-sent events of an import: progress. The first is the import as it is',
+      tag: 'administration',
+      auth: 'administrator',
+      params: jobParams,
+      headers: z.object({ 'Last-Event-ID': z.string().optional() }),
+      answers: { 200: { 'text/event-stream': z.string() } },
+      problems: ['not-found', 'overloaded'],
+    },
+    async (context) => {
+      shop.gate.admin(context)
+      const { id } = jobs.get(context.req.param('id') ?? '')
+      return await streamAnswer(shop, context, channels, {
+        subject: `import ${id}`,
+        stillGood: null,
+        subscribe: (channel) => jobs.onChange(id, (job) => channel.publish('progress', JSON.stringify(job))),
+        snapshot: async () =>
+          await Promise.resolve([{ event: 'progress', data: JSON.stringify(jobs.get(id)) }]),
       })
-      return shop.answers.json(answer)
     },
   )
 }
@@ -150,7 +214,9 @@ function exportRoute(shop: Shop): void {
   )
 }
 
-export function importRoutes(shop: Shop, gate: ImportGate): void {
-  importRoute(shop, gate)
+export function importRoutes(shop: Shop, jobs: ImportJobs, channels: Channels): void {
+  importRoute(shop, jobs)
+  jobRoutes(shop, jobs)
+  jobEvents(shop, jobs, channels)
   exportRoute(shop)
 }

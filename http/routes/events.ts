@@ -17,7 +17,7 @@ function userData(event: UserEvent): string {
 }
 
 /** Opens a stream on a channel: what was missed, or a snapshot, then what comes. */
-async function streamAnswer(
+export async function streamAnswer(
   shop: Shop,
   context: Context,
   channels: Channels,

@@ -144,6 +144,8 @@ export const peerRequestSchemas = {
   'voter-query': z.object({ query: voterQuerySchema, current: z.boolean() }),
   /** What another voter's state came to at a check, and what the asker's did. */
   'state-digest': z.object({ mark: stateMarkSchema }),
+  /** What a voter's catalog is at a version. */
+  'catalog-digest': z.object({ version: index }),
   'hand-over': z.object({ to: memberIdSchema.nullable() }),
   'catalog-pull': z.object({
     afterVersion: index,
@@ -221,6 +223,8 @@ export const peerResponseSchemas = {
   'voter-query': z.object({ value: z.unknown() }),
   /** Null: that check is not applied here yet, or forgotten, or these rows are known to be wrong. */
   'state-digest': z.object({ digest: digestSchema.nullable() }),
+  /** Null: not there yet, or too long ago. `isSound`: recomputed from its rows in this life, it was the same. */
+  'catalog-digest': z.object({ digest: digestSchema.nullable(), isSound: z.boolean() }),
   'hand-over': z.object({ primary: memberIdSchema, term }),
   'catalog-pull': z.object({
     versions: z.array(catalogVersionSchema).max(1_000),

@@ -131,7 +131,7 @@ export type ClusterView = {
   settled: boolean
   /** What this node has done since it started. */
   homes: { takeovers: number; migrations: number; merges: number }
-  /** Why this node applies nothing more from the log (also the reason of /readyz); null when it does. */
+  /** Why this node's copy is not to be relied on, or applies nothing more (also the reason of /readyz); else null. */
   halted: string | null
   members: MemberView[]
 }

@@ -214,7 +214,7 @@ export class ReplicaNode {
         const heard = message as GossipMessage<'presence'>
         membership.noticeVersion(heard.membersVersion, from)
         const verdict = presence.heard(heard, from)
-        if (verdict === 'accept') catalogFeed.noticeVersion(heard.catalogVersion)
+        if (verdict === 'accept') catalogFeed.noticeVersion(heard.catalogVersion, heard.catalogDigest)
         return verdict
       }
       case 'revocations':

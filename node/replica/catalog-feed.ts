@@ -9,6 +9,8 @@ import type { CatalogVersion, Digest, MemberId } from '../ids.ts'
 import type { CatalogVersionRecord, GossipVerdict, PeerRequestOf, PeerResponseOf } from '../messages.ts'
 import type { CancelTimer, CatalogState, Clock, Logger, Random, ShopStore, Transport } from '../ports.ts'
 import type { Applied } from './applier.ts'
+import { CatalogAudit } from './catalog-audit.ts'
+import type { Consensus } from './consensus.ts'
 import type { MembersView, PresenceView } from './context.ts'
 import type { Counters } from './counters.ts'
 
@@ -18,8 +20,6 @@ const pullTimeoutMs = 5_000
 const pullRetryDelayMs = 150
 /** A broadcast that is on its way is cheaper than a pull: give it so long after an announcement. */
 const announcedDelayMs = 60
-/** DESIGN.md section 4: a bug must not make nodes throw their catalogs away again and again. */
-const repairDelayMs = 60_000
 /** Digests heard for versions that the log has not brought yet, to be compared then. */
 const heardDigestsMax = 256
 
@@ -37,13 +37,18 @@ export type CatalogFeedOptions = {
   followsLog: () => boolean
   isPrimary: () => boolean
   primary: () => MemberId | null
-  pullSnapshot: (from: MemberId) => Promise<void>
+  voters: () => readonly MemberId[]
+  consensus: () => Consensus
+  /** With `isRight`: only if that says so of the state that is offered. */
+  pullSnapshot: (from: MemberId, isRight?: (offer: CatalogState) => Promise<boolean>) => Promise<void>
   /** The store failed in a way that this node can't go on from. */
   fatal: (error: unknown) => void
 }
 
 export class CatalogFeed {
   readonly #options: CatalogFeedOptions
+  readonly audit: CatalogAudit
+  readonly handlers
   readonly #listeners: ((state: CatalogState) => void)[] = []
   readonly #heardDigests = new Map<CatalogVersion, Digest>()
   readonly #waiters = new Set<{ version: CatalogVersion; reached: () => void }>()
@@ -51,17 +56,28 @@ export class CatalogFeed {
   #highestHeard: CatalogVersion
   #pulling = false
   #pullTimer: CancelTimer | null = null
-  #lastRepairMs = Number.NEGATIVE_INFINITY
   #stopped = false
 
   constructor(options: CatalogFeedOptions) {
     this.#options = options
     this.#state = options.shop.read.catalog()
     this.#highestHeard = this.#state.version
+    this.audit = new CatalogAudit({
+      ...options,
+      state: () => this.#state,
+      source: () => this.#source('same'),
+      halt: (reason, repair) => options.consensus().haltDiverged(reason, repair),
+    })
+    this.handlers = { ...this.#handlers, ...this.audit.handlers }
+  }
+
+  start(): void {
+    this.audit.start()
   }
 
   stop(): void {
     this.#stopped = true
+    this.audit.stop()
     this.#pullTimer?.()
   }
 
@@ -148,7 +164,7 @@ export class CatalogFeed {
         return this.#gap(record, feed)
       case 'diverged':
         this.#diverged(record.version, `a broadcast from ${from}`)
-        if (feed === 'broadcast') this.#repair()
+        if (feed === 'broadcast') this.audit.suspect()
         return 'ignore'
     }
   }
@@ -167,9 +183,11 @@ export class CatalogFeed {
     return 'accept'
   }
 
-  /** An announcement (lease, presence) of a version that somebody has. */
-  noticeVersion(version: CatalogVersion): void {
+  /** An announcement (lease, presence) of a version that somebody has, and of its digest. */
+  noticeVersion(version: CatalogVersion, digest?: string): void {
     this.#highestHeard = Math.max(this.#highestHeard, version)
+    if (version === this.#state.version && digest !== undefined && digest !== this.#state.digest)
+      this.audit.suspect()
     if (version > this.#state.version && !this.#options.followsLog()) this.#pullSoon(announcedDelayMs)
   }
 
@@ -179,7 +197,7 @@ export class CatalogFeed {
     } catch (error) {
       if (error instanceof CatalogDivergence) {
         this.#diverged(record.version, error.message)
-        this.#repair()
+        this.audit.suspect()
       } else if (isFault(error)) {
         // A full disk: nothing was changed, and the next announcement tries again.
         this.#options.logger.error(
@@ -194,19 +212,6 @@ export class CatalogFeed {
     this.#options.counters.add('catalog_versions_applied_total')
     this.refresh()
     return true
-  }
-
-  /** Takes a whole copy from another member, at most once a minute. */
-  #repair(): void {
-    const nowMs = this.#options.clock.monotonicMs()
-    if (nowMs - this.#lastRepairMs < repairDelayMs) return
-    this.#lastRepairMs = nowMs
-    const source = this.#source()
-    if (source === null) return
-    this.#options.logger.warn({ source }, 'replacing the catalog by a copy from another member')
-    this.#options.pullSnapshot(source).catch((error: unknown) => {
-      this.#options.logger.error({ source, reason: String(error) }, 'the catalog could not be replaced')
-    })
   }
 
   #pullSoon(delayMs: number): void {
@@ -259,7 +264,7 @@ export class CatalogFeed {
         if (decision === 'stale') continue
         if (decision === 'diverged') {
           this.#diverged(record.version, `a pull from ${source}`)
-          this.#repair()
+          this.audit.suspect()
           return
         }
         if (decision !== 'apply' || !this.#apply(record)) return
@@ -268,21 +273,22 @@ export class CatalogFeed {
     }
   }
 
-  /** Any live member that has more; the primary only when nobody else does, to spread the load. */
-  #source(): MemberId | null {
+  /** Any live member that has more, or as much; the primary only when nobody else does, to spread the load. */
+  #source(wanted: 'more' | 'same' = 'more'): MemberId | null {
     const { members, presence, selfId } = this.#options
     const primary = this.#options.primary()
+    const least = this.#state.version + (wanted === 'more' ? 1 : 0)
     const ahead = members
       .list()
       .map((member) => member.id)
       .filter((id) => id !== selfId && presence.alive(id))
-      .filter((id) => id === primary || (presence.get(id)?.catalogVersion ?? 0) > this.#state.version)
+      .filter((id) => id === primary || (presence.get(id)?.catalogVersion ?? 0) >= least)
     const others = ahead.filter((id) => id !== primary)
     const candidates = others.length > 0 ? others : ahead
     return candidates[Math.floor(this.#options.random.next() * candidates.length)] ?? null
   }
 
-  readonly handlers = {
+  readonly #handlers = {
     'catalog-pull': async (
       _from: MemberId,
       request: PeerRequestOf<'catalog-pull'>,

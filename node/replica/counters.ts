@@ -19,6 +19,8 @@ export const counterHelp = {
   catalog_versions_applied_total: 'Catalog versions this node applied, from log or broadcast.',
   catalog_pulls_total: 'Times this node pulled missing catalog versions.',
   catalog_divergences_total: 'Times a catalog digest did not agree.',
+  catalog_repairs_total: 'Times this node replaced a wrong catalog by a copy.',
+  catalog_alarms_total: 'Times the catalog was wrong again after that: an operator must look.',
   cart_changes_total: 'Cart changes acknowledged at this node as home.',
   cart_changes_under_replicated_total: 'Cart changes acknowledged on fewer disks than --cart-acks.',
   cart_syncs_total: 'Sync batches sent to the primary.',

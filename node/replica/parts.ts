@@ -99,17 +99,11 @@ export class Parts {
 
   start(): void {
     const { shop } = this.#options.stores
-    this.membership.start()
-    this.presence.start()
-    this.announcer.start()
+    for (const part of [this.membership, this.presence, this.announcer]) part.start()
     if (shop.feed() === 'log' || this.#options.stores.log.lastIndex() > 0) this.consensus.wakeUp()
-    this.consensus.start()
-    this.duties.start()
-    this.stateChecks.start()
-    this.homes.start()
-    this.carts.start()
-    this.orders.start()
-    this.users.start()
+    const { consensus, duties, stateChecks, catalogFeed, homes, carts, orders, users } = this
+    for (const part of [consensus, duties, stateChecks, catalogFeed, homes, carts, orders, users])
+      part.start()
   }
 
   /** Ends every timer and wait; nothing is sent or written from here on. */
@@ -172,7 +166,7 @@ export class Parts {
 
   #heardLease(message: GossipMessage<'lease'>, from: MemberId): void {
     this.membership.noticeVersion(message.membersVersion, from)
-    this.catalogFeed.noticeVersion(message.catalogVersion)
+    this.catalogFeed.noticeVersion(message.catalogVersion, message.catalogDigest)
     this.carts.noticeOrders(message.ordersIndex)
     const hint = this.announcer.hint()
     if (hint !== null) this.voting.heardHint(hint)
@@ -313,7 +307,8 @@ export class Parts {
       followsLog: () => this.voting.followsLog(),
       isPrimary: () => this.consensus.isPrimary(),
       primary: () => this.voting.primaryHint()?.id ?? null,
-      pullSnapshot: (from) => this.snapshots.pullCatalog(from),
+      voters: () => this.voting.voters(),
+      pullSnapshot: (from, isRight) => this.snapshots.pullCatalog(from, isRight),
       fatal: this.#hooks.fatal,
     })
   }
@@ -356,7 +351,7 @@ export class Parts {
         const counts = this.carts.counts()
         return this.#options.stores.local.outbox().length + counts.undelivered + counts.underReplicated
       },
-      halted: () => this.consensus.halted,
+      halted: () => this.consensus.halted ?? this.catalogFeed.audit.problem(),
       started: this.#hooks.started,
       hasHeard: () => this.membership.hasHeard() || this.announcer.hint() !== null,
     })

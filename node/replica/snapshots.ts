@@ -7,7 +7,7 @@
 import { Fault, isFault } from '../faults.ts'
 import type { MemberId } from '../ids.ts'
 import type { PeerRequestOf, PeerResponseOf } from '../messages.ts'
-import type { Clock, Logger, Random, ShopStore, SnapshotSink, Transport } from '../ports.ts'
+import type { CatalogState, Clock, Logger, Random, ShopStore, SnapshotSink, Transport } from '../ports.ts'
 import type { Counters } from './counters.ts'
 import { SnapshotShelf } from './snapshot-shelf.ts'
 
@@ -79,8 +79,11 @@ export class Snapshots {
     return index
   }
 
-  /** Pulls catalog and members from a peer and swaps them in. */
-  async pullCatalog(from: MemberId): Promise<void> {
+  /** Pulls catalog and members from a peer and swaps them in, if `isRight` says so of the state that is offered. */
+  async pullCatalog(
+    from: MemberId,
+    isRight: (offer: CatalogState) => Promise<boolean> = async () => true,
+  ): Promise<void> {
     if (this.#receiving !== null) throw busy()
     const { transport } = this.#options
     const offer = await transport.request(
@@ -91,6 +94,8 @@ export class Snapshots {
     const own = this.#options.shop.read.catalog().version
     if (offer.version < own)
       throw new Fault('conflict', `the copy is of version ${offer.version}, older than ${own} here`)
+    if (!(await isRight(offer)))
+      throw new Fault('conflict', `the copy of version ${offer.version} is not what the voters have`)
     await this.#receive('catalog', from, offer.snapshot, offer.sizeBytes)
   }
 

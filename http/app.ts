@@ -15,6 +15,7 @@ import { internalProblem, problemOf } from './problems.ts'
 import { RateGuard } from './rates.ts'
 import { ImportJobs } from './import-jobs.ts'
 import { importRoutes } from './routes/admin-import.ts'
+import { adminBulkRoutes } from './routes/admin-bulk.ts'
 import { adminHistoryRoutes } from './routes/admin-history.ts'
 import { adminOrderRoutes } from './routes/admin-orders.ts'
 import { adminProductRoutes } from './routes/admin-products.ts'
@@ -105,6 +106,7 @@ function routes(shop: Shop, channels: Channels): void {
   orderRoutes(shop)
   eventRoutes(shop, channels)
   adminProductRoutes(shop)
+  adminBulkRoutes(shop)
   adminHistoryRoutes(shop)
   importRoutes(shop, imports, channels)
   adminOrderRoutes(shop)

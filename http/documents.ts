@@ -235,6 +235,14 @@ export const importDocument = z
   })
   .openapi('ImportAnswer')
 
+export const bulkDocument = importDocument
+  .omit({ rejected: true })
+  .extend({
+    matched: z.int().openapi({ description: 'Products that the filter or the list names' }),
+    rejected: z.array(z.object({ handle: z.string(), reason: z.string() })),
+  })
+  .openapi('BulkAnswer')
+
 export const importJobDocument = z
   .object({
     id: z.string(),

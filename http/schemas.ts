@@ -254,5 +254,57 @@ export const productPatchBody = z
   })
   .openapi('ProductPatch')
 export type ProductPatchBody = z.output<typeof productPatchBody>
+// ---------------------------------------------------------------- many products at once
+
+/** Hundredths of a percent are exact; finer ones would be rounded before the price is. */
+const percent = z
+  .number()
+  .min(-100)
+  .max(1_000)
+  .refine(
+    (value) => Math.abs(value * 100 - Math.round(value * 100)) < 1e-6,
+    'at most two digits after the point',
+  )
+const signedAmount = z.int().min(-priceAmountMax).max(priceAmountMax)
+
+export const bulkBody = z
+  .object({
+    handles: z.array(handleField).min(1).max(10_000).optional(),
+    filter: z
+      .strictObject({
+        q: filterText,
+        category: filterText,
+        tag: filterText,
+        vendor: filterText,
+        status: productStatusSchema.optional(),
+      })
+      .optional()
+      .openapi({ description: 'As in the list of products; `{}` finds all' }),
+    change: z.discriminatedUnion('kind', [
+      z.object({ kind: z.literal('status'), status: productStatusSchema }),
+      z.object({
+        kind: z.literal('price-percent'),
+        percent: percent.openapi({
+          description: 'Of every variant’s price, rounded half up to a whole minor unit',
+        }),
+      }),
+      z.object({
+        kind: z.literal('price-add'),
+        amount: signedAmount.openapi({ description: 'Minor units' }),
+      }),
+      z.object({ kind: z.literal('price-set'), amount: z.int().min(0).max(priceAmountMax) }),
+    ]),
+    catalogVersion: z.int().min(0).optional().openapi({
+      description:
+        'The version that was looked at: a product that was changed since is left as it is. Required for prices, except in a dry run',
+    }),
+  })
+  .refine(
+    ({ handles, filter }) => (handles === undefined) !== (filter === undefined),
+    'either handles or filter',
+  )
+  .openapi('BulkChange')
+export type BulkBody = z.output<typeof bulkBody>
+
 /** One line of a JSON Lines import; `handle` is required there. */
 export const productLine = productBody.extend({ handle: handleField })

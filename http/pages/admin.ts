@@ -11,6 +11,7 @@ import type { Shop } from '../shop.ts'
 import { moneyText, queryText } from './format.ts'
 import type { Html } from './layout.ts'
 import { page, pageRoute } from './layout.ts'
+import { bulkForm } from './admin-bulk.ts'
 import { importForm } from './admin-import.ts'
 import { productHref } from './admin-product.ts'
 import { filled, frame, guarded } from './office.ts'
@@ -67,7 +68,8 @@ async function productsPage(shop: Shop, context: Context): Promise<string> {
   })
   const body = html`<h1>Products <small>${found.total}</small></h1>
     <div class="toolbar">
-      ${filters(query)} <a role="button" href="/admin/new">New product</a> ${importForm()}
+      ${filters(query)} <a role="button" href="/admin/new">New product</a>
+      ${importForm()} ${bulkForm(query, found.total)}
       <a role="button" class="secondary outline" href="/admin/export?format=csv">Export CSV</a>
       <a role="button" class="secondary outline" href="/admin/export?format=jsonl">Export JSON Lines</a>
     </div>

@@ -2,6 +2,7 @@
 import type { ImportJobs } from '../import-jobs.ts'
 import type { Shop } from '../shop.ts'
 import { accountPages } from './account.ts'
+import { adminBulkPages } from './admin-bulk.ts'
 import { adminHistoryPages } from './admin-history.ts'
 import { adminImportPages } from './admin-import.ts'
 import { adminOrderPages } from './admin-orders.ts'
@@ -24,6 +25,7 @@ export function pages(shop: Shop, imports: ImportJobs): void {
   adminImportPages(shop, imports)
   adminOrderPages(shop)
   adminProductPages(shop)
+  adminBulkPages(shop)
   adminHistoryPages(shop)
   clusterPages(shop)
   assetRoutes(shop)

@@ -19,10 +19,11 @@ export class RequestMetrics {
     this.#version = version
   }
 
-  /** A counter for one route; counting is one addition, because it is on the hot path. */
+  /** The counter of one route; counting is one addition, because it is on the hot path. */
   route(method: string, route: string): RouteCounter {
-    const entry = { method, route, count: 0 }
-    this.#requests.push(entry)
+    const known = this.#requests.find((one) => one.method === method && one.route === route)
+    const entry = known ?? { method, route, count: 0 }
+    if (known === undefined) this.#requests.push(entry)
     return {
       begin: () => {
         entry.count += 1

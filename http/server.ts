@@ -15,6 +15,7 @@ import {
   keepAliveTimeoutMs,
   requestTimeoutMs,
 } from './limits.ts'
+import { HotAnswers } from './hot.ts'
 import { internalProblem, problemOf } from './problems.ts'
 import type { Shop } from './shop.ts'
 
@@ -80,8 +81,9 @@ function build(shop: Shop): Server {
     noDelay: true,
     requireHostHeader: false,
   }
+  const hot = new HotAnswers(shop)
   const server = createServer(options, (request, response) => {
-    if (refuseHost(shop, request, response)) return
+    if (refuseHost(shop, request, response) || hot.serve(request, response)) return
     void serve(request, response)
   })
   server.maxConnections = connectionsMax
@@ -115,12 +117,22 @@ function refuseHost(shop: Shop, request: IncomingMessage, response: ServerRespon
   return true
 }
 
-function isPlainHost(request: IncomingMessage): boolean {
-  const { host } = request.headers
+/** The Host that was found right last: nearly every request has the same one. */
+let lastPlainHost = ''
+
+function isPlainHost({ headers: { host }, rawHeaders }: IncomingMessage): boolean {
+  if (host === undefined) return false
   // Of two Hosts, Node keeps one, and somebody in front of it may have kept the other (RFC 9112, section 3.2).
-  const count = request.rawHeaders.filter((text, at) => at % 2 === 0 && text.toLowerCase() === 'host').length
+  let count = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]
+    if (name?.length === 4 && name.toLowerCase() === 'host') count += 1
+  }
   if (count > 1) return false
-  return host !== undefined && /^[A-Za-z0-9.\-:[\]_]+$/.test(host) && URL.canParse(`http://${host}`)
+  if (host === lastPlainHost) return true
+  if (!/^[A-Za-z0-9.\-:[\]_]+$/.test(host) || !URL.canParse(`http://${host}`)) return false
+  lastPlainHost = host
+  return true
 }
 
 async function closing(server: Server): Promise<void> {

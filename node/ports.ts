@@ -344,6 +344,8 @@ export interface ShopStore {
   setDiverged(reason: string): void
 
   productJson(handle: Handle): string | null
+  /** Counts up whenever rows of the catalog may have changed: what was made of them before is old then. */
+  catalogGeneration(): number
   products(query: ProductQuery): ProductPage
   facets(query: ProductQuery): ProductFacets
   categories(): { name: string; count: number }[]

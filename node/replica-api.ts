@@ -152,6 +152,8 @@ export type Unsubscribe = () => void
 export interface CatalogReads {
   version(): number
   digest(): string
+  /** Counts up whenever an answer to what follows may have become another. */
+  generation(): number
   currency(): string
   productJson(handle: Handle): string | null
   products(query: ProductQuery): ProductPage

@@ -19,7 +19,7 @@ export const productList = listOf(productDocument, {
 export const handleParams = zod.object({ handle: zod.string() })
 
 /** Catalog answers may be kept but must be asked about again: a version moves at any time. */
-const revalidate = { 'Cache-Control': 'no-cache' }
+export const revalidate = { 'Cache-Control': 'no-cache' }
 
 export function productQueryOf(
   query: z.output<typeof productsQuery>,

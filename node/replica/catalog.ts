@@ -63,6 +63,10 @@ export class Catalog implements CatalogReads, CatalogWrites {
     return this.#options.feed.state().digest
   }
 
+  generation(): number {
+    return this.#options.shop.catalogGeneration()
+  }
+
   currency(): string {
     return this.#options.currency()
   }

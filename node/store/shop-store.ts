@@ -108,6 +108,10 @@ export class SqliteShopStore implements ShopStore {
     return this.#tables.products.text(handle)
   }
 
+  catalogGeneration(): number {
+    return this.#tables.products.generation
+  }
+
   products(query: ProductQuery): ProductPage {
     return this.#lists.page(query)
   }

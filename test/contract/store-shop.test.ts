@@ -136,6 +136,28 @@ describe.each(worlds)('ShopStore lists in %s', (_kind, makeWorld) => {
     )
   })
 
+  test('the generation counts up with every change, and when one is rolled back', () => {
+    const { shop } = makeWorld().open()
+    const seen = [shop.catalogGeneration()]
+    const note = (): number => seen.push(shop.catalogGeneration())
+    put(shop, product('a', 1, {}))
+    note()
+    shop.products({ sort: 'title', limit: 1 })
+    expect(shop.catalogGeneration()).toBe(seen[1])
+    const failing = (): void =>
+      shop.transaction((tables) => {
+        tables.deleteProduct(handle('a'))
+        note()
+        throw new Error('no')
+      })
+    expect(failing).toThrow('no')
+    note()
+    shop.transaction((tables) => tables.deleteProduct(handle('a')))
+    note()
+    expect(seen).toEqual(seen.toSorted((one, other) => one - other))
+    expect(new Set(seen).size).toBe(seen.length)
+  })
+
   test('facets: every count is the total with that choice', () => {
     const { shop } = makeWorld().open()
     put(shop, ...many)

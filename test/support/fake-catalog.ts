@@ -33,6 +33,7 @@ export class FakeCatalog implements CatalogReads, CatalogWrites {
     createHash('sha256')
       .update([...this.allProducts()].join('\n'))
       .digest('hex')
+  generation = (): number => this.#world.version
   currency = (): string => this.#world.currency
   productJson(handle: Handle): string | null {
     const product = this.#world.products.get(handle)

@@ -48,8 +48,8 @@ function productOf(
   return { ...rest, images: images.map((src) => ({ src, alt: `alt of ${src}` })), variants }
 }
 
-async function exported(door: FakeDoor): Promise<string> {
-  return (await ask(door, '/api/admin/export?format=csv', { headers: asAdmin })).text
+async function exported(door: FakeDoor, format = 'csv'): Promise<string> {
+  return (await ask(door, `/api/admin/export?format=${format}`, { headers: asAdmin })).text
 }
 
 test('export, import into an empty shop, export: the same file; import where it came from: nothing changes', async () => {
@@ -77,6 +77,18 @@ test('export, import into an empty shop, export: the same file; import where it 
         expect(await load(target)).toMatchObject({ created: shapes.length, rejected: [] })
         expect(await exported(target)).toBe(file)
         expect(await load(source)).toMatchObject({ unchanged: shapes.length, rejected: [] })
+        // JSON Lines say what CSV can't: names of variants. Stamps are the shop's own.
+        const lines = await exported(source, 'jsonl')
+        const [third] = fakeShop('n1').doors as [FakeDoor]
+        third.replica.world.currency = currency
+        const put = async (door: FakeDoor) =>
+          await ask(door, '/api/admin/import', { body: lines, type: 'application/jsonl', headers: asAdmin })
+        expect((await put(third)).json).toMatchObject({ created: shapes.length, rejected: [] })
+        const unstamped = (text: string): string =>
+          text.replace(/"catalogVersion":\d+,"updatedAt":"[^"]*"/g, '"catalogVersion":0')
+        expect(unstamped(await exported(third, 'jsonl'))).toBe(unstamped(lines))
+        expect((await put(source)).json).toMatchObject({ unchanged: shapes.length, rejected: [] })
+        expect(await exported(source, 'jsonl')).toBe(lines)
       },
     ),
     { numRuns: 150 },

@@ -276,6 +276,8 @@ export const bulkBody = z
         category: filterText,
         tag: filterText,
         vendor: filterText,
+        minPrice: z.int().min(0).max(priceAmountMax).optional(),
+        maxPrice: z.int().min(0).max(priceAmountMax).optional(),
         status: productStatusSchema.optional(),
       })
       .optional()

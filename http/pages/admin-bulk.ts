@@ -27,7 +27,7 @@ const actions = [
   ['price-set', 'Set prices to'],
 ] as const
 
-const filterNames = ['q', 'category', 'tag', 'vendor', 'status'] as const
+const filterNames = ['q', 'category', 'tag', 'vendor', 'minPrice', 'maxPrice', 'status'] as const
 type Filter = { readonly [name in (typeof filterNames)[number]]?: string | undefined }
 
 function hidden(values: { readonly [name: string]: string | undefined }): Html {
@@ -39,6 +39,12 @@ function hidden(values: { readonly [name: string]: string | undefined }): Html {
 function filterOf(values: Filter): { [name: string]: string } {
   const given = filterNames.map((name) => [name, values[name] ?? ''] as const)
   return Object.fromEntries(given.filter(([, value]) => value !== ''))
+}
+
+/** Texts of the form as the numbers that the body has. */
+function pricesOf(filter: { readonly [name: string]: string }): { [name: string]: number } {
+  const given = Object.entries(filter).filter(([name]) => name === 'minPrice' || name === 'maxPrice')
+  return Object.fromEntries(given.map(([name, value]) => [name, Number(value)]))
 }
 
 /** Beside the list of products: what is done is done to all that the filter finds, on whatever page. */
@@ -114,7 +120,7 @@ async function bulkPage(shop: Shop, context: Context): Promise<string> {
   const body: BulkBody = check(
     bulkBody,
     {
-      filter,
+      filter: { ...filter, ...pricesOf(filter) },
       change: changeOf(shop, form.action, form.value),
       ...(form.version === undefined ? {} : { catalogVersion: Number(form.version) }),
     },

@@ -8,13 +8,14 @@ import { checkQuery } from '../input.ts'
 import { productQueryOf } from '../routes/catalog.ts'
 import { adminProductsQuery } from '../schemas.ts'
 import type { Shop } from '../shop.ts'
+import { chosen, facetPanel, filledIn, filterOf } from './filters.ts'
 import { moneyText, queryText } from './format.ts'
 import type { Html } from './layout.ts'
 import { page, pageRoute } from './layout.ts'
 import { bulkForm } from './admin-bulk.ts'
 import { importForm } from './admin-import.ts'
 import { productHref } from './admin-product.ts'
-import { filled, frame, guarded } from './office.ts'
+import { frame, guarded } from './office.ts'
 import { readForm, seeOther } from './visitors.ts'
 
 async function logOnPage(shop: Shop, message: string | null): Promise<string> {
@@ -48,8 +49,13 @@ function filters(query: { q?: string | undefined; status?: string | undefined })
 }
 
 async function productsPage(shop: Shop, context: Context): Promise<string> {
-  const query = checkQuery(filled(context), adminProductsQuery)
-  const found = shop.replica.catalog.products(productQueryOf(query, query.status))
+  const { catalog } = shop.replica
+  const currency = catalog.currency()
+  const query = checkQuery(filledIn(context.req.url, currency), adminProductsQuery)
+  const wanted = productQueryOf(query, query.status)
+  const found = catalog.products(wanted)
+  const filter = filterOf(query, query.status === undefined ? {} : { status: query.status })
+  const panel = { path: '/admin', filter, currency }
   const rows = found.items.map((text) => {
     const product = JSON.parse(text) as Product
     const [variant] = product.variants
@@ -69,10 +75,15 @@ async function productsPage(shop: Shop, context: Context): Promise<string> {
   const body = html`<h1>Products <small>${found.total}</small></h1>
     <div class="toolbar">
       ${filters(query)} <a role="button" href="/admin/new">New product</a>
-      ${importForm()} ${bulkForm(query, found.total)}
+      ${importForm()} ${bulkForm(filter, found.total)}
       <a role="button" class="secondary outline" href="/admin/export?format=csv">Export CSV</a>
       <a role="button" class="secondary outline" href="/admin/export?format=jsonl">Export JSON Lines</a>
     </div>
+    <details class="narrow-down">
+      <summary>Narrow down</summary>
+      <div class="facets">${facetPanel(panel, catalog.facets(wanted))}</div>
+    </details>
+    ${chosen(panel)}
     <div class="overflow-auto">
       <table>
         <thead>
@@ -93,11 +104,7 @@ async function productsPage(shop: Shop, context: Context): Promise<string> {
     ${
       found.next === null
         ? ''
-        : html`<a
-            role="button"
-            href="/admin${queryText({ q: query.q, status: query.status, cursor: found.next })}"
-            >More</a
-          >`
+        : html`<a role="button" href="/admin${queryText({ ...filter, cursor: found.next })}">More</a>`
     }`
   return await page(shop, { title: 'Products', body: frame(body) })
 }

@@ -53,6 +53,17 @@ describe('rounding', () => {
 })
 
 describe('POST /api/admin/products/bulk', () => {
+  test('a range of prices narrows what is changed', async () => {
+    const { bulk, product } = await shop()
+    const change = { kind: 'status', status: 'archived' }
+    expect((await bulk({ filter: { minPrice: 4_901, maxPrice: 20_000 }, change })).json['matched']).toBe(1)
+    expect([(await product('lamp'))['status'], (await product('shirt'))['status']]).toEqual([
+      'archived',
+      'active',
+    ])
+    expect((await bulk({ filter: { minPrice: '1' }, change })).status).toBe(400)
+  })
+
   test('publishes and archives by filter or list; the history says who', async () => {
     const { door, bulk, product } = await shop()
     const publish = { filter: { status: 'draft' }, change: { kind: 'status', status: 'active' } }

@@ -47,6 +47,21 @@ function fieldsOf(text: string): { [name: string]: string } {
   return fields
 }
 
+test('the list is narrowed down by what there is, and changing all means what is shown', async () => {
+  const { get, post } = await office()
+  const { text } = await get('/admin?status=active')
+  expect(text).toMatch(
+    /href="\/admin\?status=active&amp;category=lamps"[^>]*>\s*<span>lamps<\/span><small>1</,
+  )
+  const narrowed = (await get('/admin?from=100&status=active')).text
+  expect(narrowed).toContain('Change all 1<')
+  expect(narrowed).toContain('from $100.00 ×')
+  expect(narrowed).toContain('<input type="hidden" name="minPrice" value="10000" />')
+  const preview = await post('/admin/bulk', { action: 'archived', minPrice: '10000', status: 'active' })
+  expect(preview.text).toContain('change 1 products')
+  expect(preview.text).toContain('name="minPrice" value="10000"')
+})
+
 test('the list leads to the form of a product, a draft too; saving it unchanged changes nothing', async () => {
   const { get, post, product, world } = await office()
   expect((await get('/admin')).text).toContain('href="/admin/products/secret"')

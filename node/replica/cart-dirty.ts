@@ -13,6 +13,8 @@ import type { Keeper } from './keeper.ts'
 
 /** A cart that can't be delivered is tried again at least this often: presence is only a hint. */
 const againDelayMaxMs = 60_000
+/** A hundred thousand carts that wait for a dead member take a few milliseconds to look at. */
+const agesLifeMs = 1_000
 /** Doublings of the delay, so that the power can't overflow. */
 const attemptsCountedMax = 10
 
@@ -46,6 +48,7 @@ export class DirtyCarts {
   readonly undecided = new Set<UserId>()
   #undelivered = 0
   #underReplicated = 0
+  #ages = { measuredAtMs: Number.NEGATIVE_INFINITY, undeliveredMs: 0, underReplicatedMs: 0 }
 
   /** `onMine`: called for each cart that is looked at and that this node looks after as home or keeper. */
   constructor(
@@ -62,19 +65,29 @@ export class DirtyCarts {
     this.#keeper = keeper
   }
 
-  /** The ages take a look at each cart that waits, which a hundred thousand times is a millisecond or two. */
   counts(): DirtyCounts {
-    const nowMs = this.#context.clock.monotonicMs()
-    let [undeliveredMs, underReplicatedMs] = [nowMs, nowMs]
-    for (const { undeliveredSinceMs, underReplicatedSinceMs } of this.#carts.values()) {
-      undeliveredMs = Math.min(undeliveredMs, undeliveredSinceMs ?? nowMs)
-      underReplicatedMs = Math.min(underReplicatedMs, underReplicatedSinceMs ?? nowMs)
-    }
+    this.#measureAges()
     return {
       undelivered: this.#undelivered,
       underReplicated: this.#underReplicated,
-      oldestUndeliveredMs: Math.round(nowMs - undeliveredMs),
-      oldestUnderReplicatedMs: Math.round(nowMs - underReplicatedMs),
+      oldestUndeliveredMs: this.#undelivered === 0 ? 0 : this.#ages.undeliveredMs,
+      oldestUnderReplicatedMs: this.#underReplicated === 0 ? 0 : this.#ages.underReplicatedMs,
+    }
+  }
+
+  /** Counting is cheap and often asked for; the ages take a look at each cart that waits, so they may be a second old. */
+  #measureAges(): void {
+    const nowMs = this.#context.clock.monotonicMs()
+    if (nowMs - this.#ages.measuredAtMs < agesLifeMs) return
+    let [undelivered, underReplicated] = [nowMs, nowMs]
+    for (const { undeliveredSinceMs, underReplicatedSinceMs } of this.#carts.values()) {
+      undelivered = Math.min(undelivered, undeliveredSinceMs ?? nowMs)
+      underReplicated = Math.min(underReplicated, underReplicatedSinceMs ?? nowMs)
+    }
+    this.#ages = {
+      measuredAtMs: nowMs,
+      undeliveredMs: Math.round(nowMs - undelivered),
+      underReplicatedMs: Math.round(nowMs - underReplicated),
     }
   }
 

@@ -5,6 +5,7 @@
  * is far wider than what it closes).
  */
 import { hasClearlyMoreUsers, hasMoreUsers, isMuchBusier, leastLoaded } from '../core/placement.ts'
+import type { Load } from '../core/placement.ts'
 import { isFault } from '../faults.ts'
 import type { MemberId, UserId } from '../ids.ts'
 import type { CancelTimer, SessionRow } from '../ports.ts'
@@ -140,11 +141,13 @@ export class Mover {
     const idleSinceMs = clock.wallMs() - settings.idleAfterMs
     const isIdle = (row: SessionRow): boolean => row.lastActiveAtMs <= idleSinceMs
     const visiting = visitors.flatMap((user) => this.#homes.sessions.get(user) ?? [])
+    // Once a turn: counting the own users is a query.
+    const own = this.#homes.loadOf(selfId)
     let moved = 0
     for (const row of [...visiting, ...rows.filter(isIdle)]) {
       if (moved >= evenedUsersMax) return
       if (row.record.home !== selfId) continue
-      const target = this.#reliever(row.user, isIdle(row))
+      const target = this.#reliever(row.user, { ...own, users: own.users - moved }, isIdle(row))
       if (target === null || !(await this.#move(row, target))) continue
       this.#homes.countGiven(target)
       moved += 1
@@ -152,10 +155,9 @@ export class Mover {
   }
 
   /** The member that the user should move to; null when the loads are even enough. */
-  #reliever(user: UserId, isIdle: boolean): MemberId | null {
+  #reliever(user: UserId, own: Load, isIdle: boolean): MemberId | null {
     const target = this.#target(user)
     if (target === null) return null
-    const own = this.#homes.loadOf(this.#context.selfId)
     const other = this.#homes.loadOf(target)
     if (hasClearlyMoreUsers(own, other)) this.#relievers.add(target)
     else if (!hasMoreUsers(own, other)) this.#relievers.delete(target)

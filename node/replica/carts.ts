@@ -7,14 +7,14 @@ import { requestKey } from '../../crdt/cart.ts'
 import type { CartDocument, CartEdit, CartLine, OrderIntent } from '../../crdt/cart.ts'
 import { checkForSale, disksWith } from '../core/carts.ts'
 import { Fault } from '../faults.ts'
-import type { LogIndex, MemberId, OrderId, Sku, UserId } from '../ids.ts'
+import type { LogIndex, MemberId, OrderId, UserId } from '../ids.ts'
 import type { SoldNotice } from '../ports.ts'
 import type { CartChange, CartChangeResult, Carts, CartView, Route } from '../replica-api.ts'
 import { DirtyCarts } from './cart-dirty.ts'
 import type { DirtyCounts } from './cart-dirty.ts'
 import { Guests } from './cart-guests.ts'
 import { ServedCarts } from './cart-homes.ts'
-import { LruMap } from './cart-lru.ts'
+import { MergedNotices } from './cart-merged.ts'
 import { CartPrimary } from './cart-primary.ts'
 import { Replication } from './cart-replication.ts'
 import type { Change } from './cart-replication.ts'
@@ -30,8 +30,6 @@ import { Takeover } from './takeover.ts'
 
 /** The home fetches and builds the view; it may have to open the cart first. */
 const viewTimeoutMs = 3_000
-/** Carts whose merged additions wait to be shown. */
-const mergedCartsMax = 10_000
 /** How often carts that are incomplete are asked for again. */
 const completeIntervalMs = 1_000
 
@@ -59,8 +57,7 @@ export class CartService implements Carts, CartsView {
   readonly #undecidedListeners: ((intent: OrderIntent) => void)[] = []
   readonly #cartListeners: CartEventListener[] = []
   readonly #noticeListeners: ((notices: readonly SoldNotice[]) => void)[] = []
-  /** Additions from other servers that the shopper has not been shown. */
-  readonly #merged = new LruMap<UserId, Map<Sku, number>>(mergedCartsMax)
+  readonly #merged: MergedNotices
   /** Carts in which an undecided intent was seen: an absorbed cart holds intents of its guest. */
   readonly #intentCarts = new Map<OrderId, Set<UserId>>()
   #cancelTimer: () => void = () => undefined
@@ -70,6 +67,7 @@ export class CartService implements Carts, CartsView {
     this.#context = context
     this.#homes = homes
     this.#shelf = new CartShelf(context, homes.commit)
+    this.#merged = new MergedNotices(context.clock)
     this.#views = new CartViews(context, homes)
     const keeper = new Keeper(context, homes)
     this.#dirty = new DirtyCarts(context, homes, this.#shelf, keeper, (cart) => this.#guests.lookedAt(cart))
@@ -178,8 +176,7 @@ export class CartService implements Carts, CartsView {
   }
 
   #homeViewNow(user: UserId, isShown: boolean): CartView {
-    const merged = [...(this.#merged.peek(user) ?? [])].map(([sku, quantity]) => ({ sku, quantity }))
-    if (isShown) this.#merged.delete(user)
+    const merged = this.#merged.read(user, isShown)
     return this.#views.build(user, this.peek(user), { complete: this.#isComplete(user), merged })
   }
 
@@ -299,16 +296,9 @@ export class CartService implements Carts, CartsView {
     if (this.#homes.isHome(user)) {
       this.#context.counters.add('cart_merges_total')
       // Before it is served for the first time, everything comes from elsewhere.
-      if (this.#served.isOpen(user)) this.#rememberMerged(user, additions)
+      if (this.#served.isOpen(user)) this.#merged.add(user, additions)
     }
     this.#changedHere(user)
-  }
-
-  #rememberMerged(user: UserId, additions: readonly CartLine[]): void {
-    if (additions.length === 0) return
-    const merged = this.#merged.get(user) ?? new Map<Sku, number>()
-    for (const { sku, quantity } of additions) merged.set(sku, (merged.get(sku) ?? 0) + quantity)
-    this.#merged.set(user, merged)
   }
 
   async settle(user: UserId, order: OrderId, outcome: Decision): Promise<void> {

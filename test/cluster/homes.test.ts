@@ -13,11 +13,25 @@ const kills = Number(process.env['SOUK_KILLS'] ?? 50)
 const killsTimeoutMs = 600_000
 const nodes = ['n1', 'n2', 'n3']
 
-type MemberRow = { node: string; users: number; draining: boolean; alive: boolean }
+type MemberRow = {
+  node: string
+  alive: boolean
+  users: number
+  undeliveredCarts: number
+  underReplicatedCarts: number
+  oldestUndeliveredMs: number
+  oldestUnderReplicatedMs: number
+}
 
 async function membersAt(cluster: TestCluster, node: string): Promise<MemberRow[]> {
   const response = await fetch(cluster.url(node, '/api/cluster'), { signal: AbortSignal.timeout(5_000) })
   return ((await response.json()) as { members: MemberRow[] }).members
+}
+
+/** Each node takes each for alive: until then the cluster has lost two when another one is killed. */
+async function allAlive(cluster: TestCluster): Promise<boolean> {
+  const views = await Promise.all(nodes.map((node) => membersAt(cluster, node)))
+  return views.flat().every(({ alive }) => alive)
 }
 
 async function sell(cluster: TestCluster): Promise<void> {
@@ -77,6 +91,7 @@ describe('homes', () => {
               ),
             )
             await cluster.restart(victim)
+            await until(`everybody has heard of ${victim} again`, () => allAlive(cluster))
           }
         })
         for (const shopper of shoppers) {
@@ -126,6 +141,32 @@ describe('homes', () => {
         expect([...shopper.statuses].filter((status) => ![200, 201, 307].includes(status))).toEqual([])
         expect(shopper.statuses).toContain(307)
       }
+    })
+  })
+
+  test('with --cart-acks 3 a change is on three disks, or the answer says on how many, until somebody is back', async () => {
+    await withCluster({ nodes: 3, env: { SOUK_CART_ACKS: '3' } }, async (cluster) => {
+      await sell(cluster)
+      const api = new ApiClient(cluster, nodes)
+      const { token, home, away } = await api.guest('n1')
+      const acks = async (): Promise<string | null> =>
+        (await api.add(home, token, 'LAMP')).headers.get('souk-cart-acks')
+      expect(await acks()).toBe('3/3')
+      const dead = away[0] as string
+      await cluster.crash(dead)
+      expect(await acks()).toBe('2/3')
+      const own = async (): Promise<MemberRow> =>
+        (await membersAt(cluster, home)).find(({ node }) => node === home) as MemberRow
+      await until('the cart counts as on too few disks, and its age grows', async () => {
+        const { underReplicatedCarts, oldestUnderReplicatedMs } = await own()
+        return underReplicatedCarts === 1 && oldestUnderReplicatedMs > 500
+      })
+      await cluster.restart(dead)
+      await until('it is on three disks again', async () => {
+        const { undeliveredCarts, underReplicatedCarts, oldestUndeliveredMs } = await own()
+        return undeliveredCarts + underReplicatedCarts + oldestUndeliveredMs === 0
+      })
+      expect(await acks()).toBe('3/3')
     })
   })
 })

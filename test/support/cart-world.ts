@@ -28,7 +28,15 @@ export const stepKinds = [
   'restore', 'rebase', 'rebase', 'absorb',
 ] as const
 
-type Replica = { user: UserId; doc: CartDocument; model: CartModel; writer: string; index: number }
+type Replica = {
+  user: UserId
+  doc: CartDocument
+  model: CartModel
+  writer: string
+  index: number
+  /** Contents that it had lately, as the shelf remembers them: others may be at one of them when it is rebased. */
+  earlier: string[]
+}
 type Message = { user: UserId; bytes: Uint8Array; facts: readonly ModelFact[] }
 type Request = { user: UserId; key: string; edit: CartEdit }
 
@@ -63,6 +71,7 @@ export class CartWorld {
         doc: CartDocument.create(options),
         model: new CartModel(),
         writer: this.newWriter(user),
+        earlier: [],
       }
     })
   }
@@ -90,6 +99,12 @@ export class CartWorld {
     this.take(step, replica)
     this.answer(replica)
     this.compare(replica)
+    this.remember(replica)
+  }
+
+  private remember(replica: Replica): void {
+    const hash = replica.doc.contentHash()
+    if (replica.earlier[0] !== hash) replica.earlier = [hash, ...replica.earlier].slice(0, 8)
   }
 
   private at(index: number): Replica {
@@ -116,13 +131,19 @@ export class CartWorld {
         return this.open(replica, this.full(replica))
       case 'reopen': // evicted and loaded again by the same process: the writer goes on, the Yjs client is another
         replica.doc = CartDocument.load(replica.doc.encode(), { clientId: this.draw() })
+        replica.earlier = []
         return
       case 'backup':
         return void this.backups.push(this.full(replica))
       case 'restore':
         return this.open(replica, this.backups[step.pick % Math.max(1, this.backups.length)])
       case 'rebase':
-        replica.doc = replica.doc.rebase({ clientId: this.draw(), lineage: this.drawLineage(), hour })
+        replica.doc = replica.doc.rebase({
+          clientId: this.draw(),
+          lineage: this.drawLineage(),
+          hour,
+          earlier: replica.earlier,
+        })
         return
       case 'absorb':
         return this.absorb(replica, this.at(step.other))
@@ -207,6 +228,7 @@ export class CartWorld {
     replica.doc = CartDocument.load(message.bytes, { clientId: this.draw() })
     replica.model = new CartModel(message.facts)
     replica.writer = this.newWriter(replica.user)
+    replica.earlier = []
   }
 
   private absorb(into: Replica, from: Replica): void {

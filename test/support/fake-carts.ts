@@ -60,7 +60,7 @@ export class FakeCarts {
       ordering: [...this.#world.orders.values()]
         .filter((one) => one.user === user && one.status === 'pending')
         .map((one) => ({ order: one.id, items: one.lines.map(({ sku, quantity }) => ({ sku, quantity })) })),
-      merged: [],
+      merged: this.#world.merged,
       home: this.#world.users.get(user)?.home ?? this.#self,
       catalogVersion: this.#world.version,
     }

@@ -31,6 +31,8 @@ export class FakeWorld {
   slow = false
   /** Prices that shoppers agreed to in orders that were refused because of them. */
   readonly agreed = new Map<Sku, number>()
+  /** Additions that came to every cart from another server. */
+  merged: { sku: Sku; quantity: number }[] = []
   /** No majority confirms what is read. */
   stale = false
   /** Commands fail with this while set. */

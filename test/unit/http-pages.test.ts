@@ -133,6 +133,15 @@ describe('storefront', () => {
     expect(item).toMatchObject({ previousPrice: { amount: 11_999, currency: 'USD' } })
   })
 
+  test('what a merge brought from another server is named, in the document and on the page', async () => {
+    const { post, get, world } = await shop()
+    await post('/cart/items', 'sku=LAMP&quantity=1&key=a')
+    expect((await get('/cart')).text).not.toContain('came from another server')
+    world.merged = [{ sku: 'LAMP' as Sku, quantity: 2 }]
+    expect((await get('/cart')).text).toContain('2 × LAMP came from another server and is in your cart.')
+    expect((await get('/api/cart')).json['merged']).toEqual([{ sku: 'LAMP', quantity: 2 }])
+  })
+
   test('forms are taken from our own pages only', async () => {
     const { post, door } = await shop()
     const foreign = { 'sec-fetch-site': 'cross-site', origin: 'http://evil.test' }

@@ -71,6 +71,8 @@ export class ServedCarts {
   async #pull(user: UserId): Promise<void> {
     const epoch = this.#epoch(user)
     const complete = await this.#takeover.pull(user)
+    // Whoever is home: what the earlier sets had is in this copy, and no successor needs them.
+    if (complete) this.#homes.earlier.forgetHeard(user)
     // While the others were asked, one of them may have been heard to be home.
     if (!this.#homes.isHome(user)) return
     this.#opened.set(user, { complete, epoch })
@@ -86,7 +88,6 @@ export class ServedCarts {
 
   /** What older sets had is here now, and goes to the present one. */
   async #forgetPrevious(user: UserId): Promise<void> {
-    this.#homes.earlier.forgetHeard(user)
     const set = this.#homes.serverSet(user)
     const previous = this.#homes.sessions.get(user)?.previousMembers ?? []
     if (previous.some((member) => !set.includes(member))) await this.#homes.sessions.setPrevious(user, set)

@@ -244,8 +244,15 @@ export class Replication {
     return sets.slice(0, earlierSetsMax)
   }
 
-  /** Fetches a cart from a member and merges it; false when it gave no (valid) answer. */
-  async pullFrom(user: UserId, member: MemberId, timeoutMs: number): Promise<boolean> {
+  /**
+   * Fetches a cart from a member and merges it; false when it gave no (valid) answer. Only a takeover listens to where
+   * older copies may be, because only it looks there, and forgets it then: others would hold it against their successors.
+   */
+  async pullFrom(
+    user: UserId,
+    member: MemberId,
+    { timeoutMs, purpose }: { timeoutMs: number; purpose: 'takeover' | 'reconcile' },
+  ): Promise<boolean> {
     const membersVersion = this.#context.members.version()
     try {
       const answer = await this.#context.peers.ask(
@@ -254,7 +261,7 @@ export class Replication {
         { timeoutMs },
       )
       await this.#homes.take(user, answer.record)
-      this.#homes.earlier.heard(user, answer.earlierSets ?? [])
+      if (purpose === 'takeover') this.#homes.earlier.heard(user, answer.earlierSets ?? [])
       if (answer.bytes === null || answer.hash === null) return true
       const item = { user, record: answer.record, bytes: answer.bytes, hash: answer.hash, undecided: [] }
       const ack = await this.receive(member, item, 'set')

@@ -189,7 +189,8 @@ export class CartSync {
       some.map(async ([user, members]) => {
         if (!this.#homes.isInSet(user)) return
         for (const member of members) {
-          if (await this.#replication.pullFrom(user, member, reconcileTimeoutMs)) this.#dirty.hurry(user)
+          const options = { timeoutMs: reconcileTimeoutMs, purpose: 'reconcile' } as const
+          if (await this.#replication.pullFrom(user, member, options)) this.#dirty.hurry(user)
         }
       }),
     )

@@ -77,7 +77,8 @@ export class CartService implements Carts, CartsView {
       delivered: (user) => this.#dirty.look(user),
     })
     this.#takeover = new Takeover(context, homes, {
-      pullFrom: (user, member, timeoutMs) => this.#replication.pullFrom(user, member, timeoutMs),
+      pullFrom: (user, member, timeoutMs) =>
+        this.#replication.pullFrom(user, member, { timeoutMs, purpose: 'takeover' }),
       deliveredTo: (user) => this.#shelf.get(user)?.delivered ?? {},
     })
     this.#served = new ServedCarts(context, homes, this.#takeover, (user) => this.#opened(user))

@@ -131,3 +131,32 @@ describe.each([1, 2, 3])('--cart-acks %i', (cartAcks) => {
     expect((await world.run(last.carts.view(user))).complete).toBe(true)
   })
 })
+
+test('a home that saw the cluster grow is not needed by its successor, whoever heard of those times meanwhile', async () => {
+  world = new CartWorld(1)
+  for (const name of ['n2', 'n3']) world.join(name)
+  const [first, second, third] = world.nodes as [CartNode, CartNode, CartNode]
+  const user = world.guest()
+  await world.run(second.homes.take(user, { epoch: 1, home: second.id }))
+  await world.add(user, second)
+  await world.until(settled)
+  // n2 dies with a change that nobody else has, comes back, opens the cart, and hears that it is not home any more.
+  first.isSilent = third.isSilent = true
+  expect((await world.add(user, second)).acks).toBe(1)
+  await world.scheduler.runFor(20)
+  second.crash()
+  first.isSilent = third.isSilent = false
+  await world.run(first.homes.take(user, { epoch: 2, home: first.id }))
+  await world.add(user, first)
+  second.start()
+  expect((await world.follow(user, second)).node).toBe(first)
+  expect(
+    await world.until(() => settled() && world.quantities(user).every((quantity) => quantity === 3)),
+  ).toBe(true)
+  await world.scheduler.runFor(10_000)
+  first.crash()
+  for (const asked of [second, third]) {
+    const { node } = await world.follow(user, asked)
+    expect(await world.run(node.carts.view(user))).toMatchObject({ total: 3_000, complete: true })
+  }
+})

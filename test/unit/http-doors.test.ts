@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { problemKinds } from '../../http/problems.ts'
 import { faultCodes, Fault } from '../../node/faults.ts'
+import { importSizeBytesMax } from '../../http/limits.ts'
 import type { FakeDoor } from '../support/http-door.ts'
 import { ask, asAdmin, fakeShop, guest, stock } from '../support/http-door.ts'
 
@@ -128,7 +129,7 @@ describe('bodies', () => {
     const body = `{"x":"${'a'.repeat(64 * 1024)}"}`
     const answer = await ask(door, '/api/session', { body, type: 'application/json' })
     expect([answer.status, answer.json['type']]).toEqual([413, '/problems/too-large'])
-    const declared = { 'content-length': '70000000' }
+    const declared = { 'content-length': String(importSizeBytesMax + 1) }
     const file = { body: 'Handle\n', type: 'text/csv', headers: { ...asAdmin, ...declared } }
     expect((await ask(door, '/api/admin/import', file)).status).toBe(413)
   })

@@ -13,17 +13,25 @@ import type { Context } from './context.ts'
 const earlierListsMax = 8
 /** By then what was under way when the list changed has long been delivered, or noted on disk. */
 const earlierListLifeMs = 600_000
+/** Sets by an earlier list that are kept ready: while a cart is being opened, its user's are asked for again and again. */
+const readySetsMax = 1_000
 /** Users of whom sets were heard: a few hundred bytes each, and only while their cart is being opened. */
 const heardUsersMax = 20_000
 
 type MemberRecords = Parameters<typeof serverSet>[1]
+
+type EarlierList = {
+  readonly members: MemberRecords
+  readonly untilMs: number
+  readonly ready: LruMap<UserId, MemberId[]>
+}
 
 const nameOf = (set: readonly MemberId[]): string => [...set].sort().join()
 
 export class EarlierSets {
   readonly #context: Context
   /** Newest first, for users whose set has changed. */
-  #lists: { members: MemberRecords; untilMs: number }[] = []
+  #lists: EarlierList[] = []
   readonly #heard = new LruMap<UserId, MemberId[][]>(heardUsersMax)
 
   constructor(context: Context) {
@@ -33,18 +41,26 @@ export class EarlierSets {
   /** This list of members has just been replaced. */
   noteList(members: MemberRecords): void {
     const untilMs = this.#context.clock.monotonicMs() + earlierListLifeMs
-    this.#lists = [{ members, untilMs }, ...this.#lists].slice(0, earlierListsMax)
+    const ready = new LruMap<UserId, MemberId[]>(readySetsMax)
+    this.#lists = [{ members, untilMs, ready }, ...this.#lists].slice(0, earlierListsMax)
   }
 
   /** Each once, without the present one. */
   of(user: UserId, present: readonly MemberId[]): MemberId[][] {
-    const { clock, settings } = this.#context
-    const nowMs = clock.monotonicMs()
+    const nowMs = this.#context.clock.monotonicMs()
     this.#lists = this.#lists.filter((list) => list.untilMs > nowMs)
-    const seen = this.#lists.map(({ members }) => serverSet(user, members, settings.serverSetSize))
+    const seen = this.#lists.map((list) => this.#setBy(list, user))
     const distinct = new Map([...seen, ...(this.#heard.peek(user) ?? [])].map((set) => [nameOf(set), set]))
     distinct.delete(nameOf(present))
     return [...distinct.values()]
+  }
+
+  #setBy({ members, ready }: EarlierList, user: UserId): MemberId[] {
+    const known = ready.peek(user)
+    if (known !== undefined) return known
+    const set = serverSet(user, members, this.#context.settings.serverSetSize)
+    ready.set(user, set)
+    return set
   }
 
   /** Who answered for a cart knows of sets that were before this node came: somebody in them may have more. */

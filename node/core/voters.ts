@@ -137,7 +137,8 @@ function promote({ config }: View, member: MemberId): VoterDecision {
 
 /**
  * Never the primary itself: it hands over first. Those that an operator wants out go before the dead, the
- * dead before the living (so a majority that can answer stays one).
+ * dead before the living. But first those without whom the rest has a majority that can answer: with two of five
+ * dead, a living one that an operator wants out goes when one of the dead has gone, or nothing would be agreed any more.
  */
 function removeWorst({ config, self, isUnfit, member }: View): VoterDecision {
   const rank = (id: MemberId): number => {
@@ -147,9 +148,17 @@ function removeWorst({ config, self, isUnfit, member }: View): VoterDecision {
     return known.caughtUp ? 0 : 1
   }
   const deadForMs = (id: MemberId): number => member(id)?.deadForMs ?? 0
+  const canAnswer = (id: MemberId): boolean =>
+    id === self || (member(id)?.alive === true && member(id)?.caughtUp === true)
+  const spared = (id: MemberId): number => {
+    const rest = config.voters.filter((other) => other !== id)
+    return Number(rest.filter(canAnswer).length > rest.length / 2)
+  }
   const [worst] = config.voters
     .filter((id) => id !== self)
-    .sort((a, b) => rank(b) - rank(a) || deadForMs(b) - deadForMs(a) || (a < b ? 1 : -1))
+    .sort(
+      (a, b) => spared(b) - spared(a) || rank(b) - rank(a) || deadForMs(b) - deadForMs(a) || (a < b ? 1 : -1),
+    )
   if (worst === undefined) return none
   const voters = config.voters.filter((id) => id !== worst)
   return { kind: 'change', reason: 'remove', config: { voters, learners: config.learners } }

@@ -63,6 +63,18 @@ describe('DESIGN.md section 3, "Voters"', () => {
     expect([1, 2, 3, 4, 5, 6, 25].map(targetVoterCount)).toEqual([1, 1, 3, 3, 5, 5, 5])
   })
 
+  test('with two of five dead, a living voter that is to go waits until one of them has gone', () => {
+    const members = [
+      member('n1'),
+      member('n2', away),
+      member('n3', away),
+      member('n4', { eligible: false }),
+      member('n5'),
+    ]
+    const { steps } = settle(members, config('n1 n2 n3 n4 n5'))
+    expect(steps).toEqual(['remove: n1 n2 n4 n5 | ', 'remove: n1 n2 n5 | '])
+  })
+
   test('1 → 3: first two learners, then both are promoted back to back', () => {
     const { steps } = settle([member('n1'), member('n2'), member('n3')], config('n1'))
     expect(steps).toEqual([

@@ -3,6 +3,7 @@
  * the rest of a node. Does what its parent tells it over the channel between them.
  */
 import { Consensus } from '../node/replica/consensus.ts'
+import { productionBounds } from '../node/replica/context.ts'
 import type { Applied } from '../node/replica/applier.ts'
 import type { AppliedState, ShopStore, Tables } from '../node/ports.ts'
 import { Counters } from '../node/replica/counters.ts'
@@ -114,6 +115,7 @@ class LogNode {
     const consensus = new Consensus({
       ...base,
       settings: settingsOf(p2p),
+      bounds: productionBounds,
       selfId: this.id,
       transport,
       stores: shop === 'real' ? stores : { ...stores, shop: emptyShop(voters) },

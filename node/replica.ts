@@ -26,7 +26,8 @@ import type { Replica } from './replica-api.ts'
 import { prepareStores } from './replica/start-up.ts'
 import { whileThereIsSpace } from './replica/full-disk.ts'
 import { Parts } from './replica/parts.ts'
-import type { RequestHandlers, Settings } from './replica/context.ts'
+import { productionBounds } from './replica/context.ts'
+import type { Bounds, RequestHandlers, Settings } from './replica/context.ts'
 
 /** Handing the lease over on a clean stop: longer than an election, so that it nearly always succeeds. */
 const handOverTimeoutMs = 2_500
@@ -43,6 +44,8 @@ export type ReplicaOptions = {
   readonly loadPercent: () => number
   /** This node can't go on (disk failed, invariant broken): the process must end with an error. */
   readonly onFatal: (error: unknown) => void
+  /** By default production's. */
+  readonly bounds?: Bounds
 }
 
 export class ReplicaNode {
@@ -55,11 +58,14 @@ export class ReplicaNode {
   constructor(options: ReplicaOptions) {
     this.#options = options
     prepareStores(options)
-    this.#parts = new Parts(options, {
-      started: () => this.#started,
-      clusterKnown: (clusterId) => this.#setHello(clusterId),
-      fatal: (error) => this.#fatal(error),
-    })
+    this.#parts = new Parts(
+      { bounds: productionBounds, ...options },
+      {
+        started: () => this.#started,
+        clusterKnown: (clusterId) => this.#setHello(clusterId),
+        fatal: (error) => this.#fatal(error),
+      },
+    )
     this.#handlers = this.#parts.handlers
   }
 
@@ -134,7 +140,7 @@ export class ReplicaNode {
       peerConnected: (peer) => this.#peerConnected(peer),
       peerDisconnected: (peer) => {
         if (this.#stopped) return
-        this.#parts.duties.rememberEnd(peer)
+        this.#parts.duties.peerDisconnected(peer)
         this.#parts.consensus.input({ kind: 'peer-disconnected', member: peer })
         this.#parts.presence.peerDisconnected(peer)
       },
@@ -149,6 +155,7 @@ export class ReplicaNode {
   }
 
   #peerConnected(peer: PeerInfo): void {
+    this.#parts.duties.peerConnected(peer)
     this.#parts.presence.peerConnected(peer)
     this.#parts.consensus.input({ kind: 'peer-connected', member: peer.id })
     this.#parts.users.peerConnected()

@@ -29,17 +29,20 @@ export type LogExtent = {
   readonly erasedIndex: LogIndex
 }
 
+export type LogBounds = { readonly logEntriesMax: number; readonly logStepEntriesMax: number }
+export const productionLogBounds: LogBounds = { logEntriesMax, logStepEntriesMax: stepEntriesMax }
+
 /** The index through which entries go now, or null. */
-export function truncateThrough(extent: LogExtent): LogIndex | null {
+export function truncateThrough(extent: LogExtent, bounds = productionLogBounds): LogIndex | null {
   const { snapshotIndex, lastIndex, appliedIndex, sizeBytes, needed, erasedIndex } = extent
   const entries = lastIndex - snapshotIndex
   if (entries <= 0) return null
   const entrySizeBytes = Math.max(1, sizeBytes / entries)
-  const step = Math.max(1, Math.min(stepEntriesMax, Math.floor(stepSizeBytesMax / entrySizeBytes)))
+  const step = Math.max(1, Math.min(bounds.logStepEntriesMax, Math.floor(stepSizeBytesMax / entrySizeBytes)))
   const surplus = (entriesMax: number, sizeBytesMax: number): boolean =>
     entries - step >= entriesMax || sizeBytes - step * entrySizeBytes >= sizeBytesMax
   const isErasing = snapshotIndex < erasedIndex
-  if (!isErasing && !surplus(logEntriesMax, logSizeBytesMax)) return null
+  if (!isErasing && !surplus(bounds.logEntriesMax, logSizeBytesMax)) return null
   const isHeld = !surplus(logEntriesHeldMax, logSizeBytesHeldMax)
   const limit = isHeld ? Math.min(appliedIndex, ...needed) : appliedIndex
   const wanted = isErasing ? Math.min(step, erasedIndex - snapshotIndex) : step

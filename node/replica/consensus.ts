@@ -10,7 +10,7 @@ import type { CancelTimer, Clock, Logger, Random, Stores, Transport } from '../p
 import { Applier } from './applier.ts'
 import type { Applied } from './applier.ts'
 import { ConsensusWaiters } from './consensus-waiters.ts'
-import type { Settings } from './context.ts'
+import type { Bounds, Settings } from './context.ts'
 import type { Counters } from './counters.ts'
 import { dueCut } from './log-cut.ts'
 import { FullDisk, isDiskFull, successorOf, whileThereIsSpace } from './full-disk.ts'
@@ -41,6 +41,7 @@ export type ConsensusHooks = {
 
 export type ConsensusOptions = {
   settings: Settings
+  bounds: Bounds
   selfId: MemberId
   clock: Clock
   random: Random
@@ -99,7 +100,8 @@ export class Consensus {
       random: () => random.next(),
       log: stores.log,
       hardState: stores.log.hardState(),
-      committedIndex: Math.max(this.#commitIndex, this.#applier.applied.index),
+      // Not what was applied: a snapshot may be ahead of a log that finds no space to begin behind it.
+      committedIndex: this.#commitIndex,
     })
   }
 
@@ -371,7 +373,7 @@ export class Consensus {
   #compact(): void {
     const { stores, hooks, logger } = this.#options
     const { index, config } = this.#applier.applied
-    const cut = dueCut(stores, index, this.#raft.progress(), hooks.oldestRead())
+    const cut = dueCut(stores, index, this.#raft.progress(), hooks.oldestRead(), this.#options.bounds)
     if (cut === null) return
     // The configuration of a later, committed index: entries between that set others bring it back to the same.
     whileThereIsSpace(logger, 'the log is cut later', () => stores.log.compact(cut.index, cut.term, config))

@@ -3,6 +3,8 @@
  * presence and the log. Parts get these, never each other's insides; `replica.ts` wires them.
  */
 import type { CommandBody, MemberRecord } from '../commands.ts'
+import { productionLogBounds } from '../core/log-truncation.ts'
+import type { LogBounds } from '../core/log-truncation.ts'
 import type {
   CatalogVersion,
   CommandId,
@@ -53,6 +55,14 @@ export type Settings = {
   readonly electionTimeoutMaxMs: number
   readonly replaceVoterAfterMs: number
 }
+
+/** Bounds that a simulation makes small, so that what a long log brings about happens in a short one. */
+export type Bounds = LogBounds & {
+  /** A snapshot travels in pieces of this size: far below a frame's bound, and a short wait for what comes behind it. */
+  readonly snapshotChunkSizeBytes: number
+}
+
+export const productionBounds: Bounds = { ...productionLogBounds, snapshotChunkSizeBytes: 512 * 1024 }
 
 /** Members as this node knows them (the newest list by log index). */
 export interface MembersView {

@@ -15,7 +15,7 @@ import { Catalog } from './catalog.ts'
 import { ClusterControlService } from './cluster-control.ts'
 import { ClusterReads } from './cluster-view.ts'
 import { Consensus } from './consensus.ts'
-import type { Context, RequestHandlers } from './context.ts'
+import type { Bounds, Context, RequestHandlers } from './context.ts'
 import { Counters } from './counters.ts'
 import { Events, memberEvents } from './events.ts'
 import { Homes } from './homes.ts'
@@ -64,7 +64,7 @@ export class Parts {
   readonly api: Replica
   #lastPrimary = ''
 
-  constructor(options: ReplicaOptions, hooks: PartsHooks) {
+  constructor(options: ReplicaOptions & { readonly bounds: Bounds }, hooks: PartsHooks) {
     this.#options = options
     this.#hooks = hooks
     const { stores } = options

@@ -7,7 +7,7 @@ import { Fault, isFault } from '../faults.ts'
 import { commandLevel } from '../commands.ts'
 import type { CommandId, MemberId } from '../ids.ts'
 import { nextVoterChange } from '../core/voters.ts'
-import type { CancelTimer, Clock, Logger, ShopStore, Stores } from '../ports.ts'
+import type { CancelTimer, Clock, Logger, PeerInfo, ShopStore, Stores } from '../ports.ts'
 import type { Consensus } from './consensus.ts'
 import type { LogClient, MembersView, PresenceView, Settings } from './context.ts'
 import type { Counters } from './counters.ts'
@@ -18,6 +18,8 @@ import { whileThereIsSpace } from './full-disk.ts'
 
 /** How often the voters are looked at; a change that is under way goes on at once when its entry is committed. */
 const dutyIntervalMs = 150
+/** A look that comes so late means that this process stood still: what it knows of the others is from before that. */
+const lateLookMs = 3 * dutyIntervalMs
 /** How far the others have acknowledged the log goes to the own disk so often: a few small writes. */
 const rememberEndsIntervalMs = 10_000
 /** A member that can't take a snapshot (its disk is full, it is cut off) is not sent the next one at once. */
@@ -42,13 +44,19 @@ export class PrimaryDuties {
   readonly #options: PrimaryDutiesOptions
   readonly #deadSinceMs = new Map<MemberId, number>()
   readonly #sending = new Set<MemberId>()
+  /** Starts of the lives that are connected: while the disk was full, their hellos could not be remembered. */
+  readonly #connected = new Map<MemberId, number>()
   #endsDueMs = 0
+  #lookedAtMs: number
+  /** Who has not answered by then since this process stood still does not count as alive any more. */
+  #knowsAtMs = 0
   #beginning = false
   #changing = false
   #cancel: CancelTimer | null = null
 
   constructor(options: PrimaryDutiesOptions) {
     this.#options = options
+    this.#lookedAtMs = options.clock.monotonicMs()
   }
 
   start(): void {
@@ -64,6 +72,7 @@ export class PrimaryDuties {
 
   /** Looks at everything that is due. Cheap, so it is also called after each applied batch. */
   perform(): void {
+    this.#noticeStall()
     const consensus = this.#options.consensus()
     if (!consensus.isPrimary() || !consensus.raft.hasCommittedInTerm) {
       this.#deadSinceMs.clear()
@@ -74,11 +83,19 @@ export class PrimaryDuties {
     this.#changeVoters(consensus)
   }
 
+  #noticeStall(): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (nowMs - this.#lookedAtMs > lateLookMs)
+      this.#knowsAtMs = nowMs + this.#options.settings.electionTimeoutMaxMs
+    this.#lookedAtMs = nowMs
+  }
+
   /**
    * Writes down how far `member` has acknowledged the log, so that a later life of it that lacks this is refused
    * (DESIGN.md section 2). Only what is committed: the rest may rightly be overwritten. As primary; others don't know.
+   * The life that acknowledged it counts as seen: its hello says for as long as it lives how its log ended at its start.
    */
-  rememberEnd(member: MemberId): void {
+  #rememberEnd(member: MemberId): void {
     const { log } = this.#options.stores
     const { raft } = this.#options.consensus()
     const seen = log.peerStarts(member)
@@ -86,8 +103,22 @@ export class PrimaryDuties {
     const lastTerm = log.termAt(lastIndex)
     if (seen === null || lastIndex <= seen.lastIndex || lastTerm === undefined) return
     whileThereIsSpace(this.#options.logger, 'how far a peer acknowledged the log is not remembered', () =>
-      log.setPeerStarts(member, { starts: seen.starts, lastTerm, lastIndex }),
+      log.setPeerStarts(member, {
+        starts: Math.max(seen.starts, this.#connected.get(member) ?? 0),
+        lastTerm,
+        lastIndex,
+      }),
     )
+  }
+
+  peerConnected({ id, hello }: PeerInfo): void {
+    this.#connected.set(id, hello.starts)
+  }
+
+  /** In case this node does not outlive the connection's other end. */
+  peerDisconnected(member: MemberId): void {
+    this.#rememberEnd(member)
+    this.#connected.delete(member)
   }
 
   /** Also of those that are connected, in case this node does not outlive them. */
@@ -95,7 +126,7 @@ export class PrimaryDuties {
     const nowMs = this.#options.clock.monotonicMs()
     if (nowMs < this.#endsDueMs) return
     this.#endsDueMs = nowMs + rememberEndsIntervalMs
-    for (const member of this.#options.consensus().raft.progress().keys()) this.rememberEnd(member)
+    for (const member of this.#options.consensus().raft.progress().keys()) this.#rememberEnd(member)
   }
 
   #beginCluster(): void {
@@ -116,6 +147,7 @@ export class PrimaryDuties {
   #changeVoters(consensus: Consensus): void {
     const { members, settings, selfId, logger } = this.#options
     if (this.#changing || consensus.raft.pendingConfigIndex > 0 || members.list().length === 0) return
+    if (this.#options.clock.monotonicMs() < this.#knowsAtMs) return
     const decision = nextVoterChange({
       members: this.#candidates(consensus),
       config: consensus.config,

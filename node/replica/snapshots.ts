@@ -8,17 +8,19 @@ import { Fault, isFault } from '../faults.ts'
 import type { MemberId } from '../ids.ts'
 import type { PeerRequestOf, PeerResponseOf } from '../messages.ts'
 import type { CatalogState, Clock, Logger, Random, ShopStore, SnapshotSink, Transport } from '../ports.ts'
+import type { Bounds } from './context.ts'
 import type { Counters } from './counters.ts'
 import { SnapshotShelf } from './snapshot-shelf.ts'
 
-const chunkSizeBytes = 512 * 1024
 const chunkTimeoutMs = 5_000
 /** Making a copy of 100,000 products takes some seconds on a busy machine, and the answer waits for it. */
 const openTimeoutMs = 30_000
 /** A transfer without progress for so long is given up; the sender forgets its reader a little later. */
 const patienceMs = 20_000
 const retryDelayMs = 250
-/** Then the primary asks again how far its member is; the transfer itself goes on meanwhile. */
+/** The primary asks again when it heard nothing: the member says the same to both, and a lost question costs little. */
+const takeAskedAgainMs = 10_000
+/** Then it asks how far its member is; the transfer itself goes on meanwhile. */
 const takeTimeoutMs = 60_000
 
 type Receiving = { readonly snapshot: string; readonly ended: Promise<void> }
@@ -30,6 +32,7 @@ export type SnapshotsOptions = {
   transport: Transport
   shop: ShopStore
   counters: Counters
+  bounds: Bounds
   /** A snapshot was swapped in, this very turn: the log and everything read from shop.db start anew. */
   installed: (kind: 'full' | 'catalog') => void
   /** Only the primary this node knows may send it a full snapshot. */
@@ -68,7 +71,7 @@ export class Snapshots {
       sizeBytes: source.sizeBytes,
     }
     try {
-      await this.#options.transport.request(to, request, { timeoutMs: takeTimeoutMs, lane: 'bulk' })
+      await this.#askToTake(to, request)
     } catch (error) {
       // Without an answer the member may be reading on, or come back: the copy stays open until it is idle.
       if (isFault(error) && error.code === 'conflict') this.shelf.refused(id)
@@ -77,6 +80,22 @@ export class Snapshots {
     this.shelf.close(id)
     this.#options.counters.add('snapshots_sent_total')
     return index
+  }
+
+  async #askToTake(to: MemberId, request: PeerRequestOf<'snapshot-take'>): Promise<void> {
+    const { transport, clock } = this.#options
+    const untilMs = clock.monotonicMs() + takeTimeoutMs
+    for (;;) {
+      const askedAtMs = clock.monotonicMs()
+      try {
+        await transport.request(to, request, { timeoutMs: takeAskedAgainMs, lane: 'bulk' })
+        return
+      } catch (error) {
+        const nowMs = clock.monotonicMs()
+        const wasSilent = nowMs - askedAtMs >= takeAskedAgainMs
+        if (!isFault(error) || !wasSilent || this.#stopped || nowMs >= untilMs) throw error
+      }
+    }
   }
 
   /** Pulls catalog and members from a peer and swaps them in, if `isRight` says so of the state that is offered. */
@@ -148,7 +167,12 @@ export class Snapshots {
   /** The bytes at `offset`, asked for again for as long as the sender may come back. */
   async #chunk(from: MemberId, snapshot: string, offset: number): Promise<Uint8Array> {
     const { clock, transport, logger, random } = this.#options
-    const request = { kind: 'snapshot-read', snapshot, offset, sizeBytesMax: chunkSizeBytes } as const
+    const request = {
+      kind: 'snapshot-read',
+      snapshot,
+      offset,
+      sizeBytesMax: this.#options.bounds.snapshotChunkSizeBytes,
+    } as const
     const untilMs = clock.monotonicMs() + patienceMs
     for (;;) {
       if (this.#stopped) throw new Fault('internal', 'this node is stopping')

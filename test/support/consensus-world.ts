@@ -5,6 +5,7 @@ import type { LogEntry, RaftMessage } from '../../node/core/raft/types.ts'
 import type { CommandId, MemberId } from '../../node/ids.ts'
 import type { Logger, LogStore, Stores, Transport } from '../../node/ports.ts'
 import { Consensus } from '../../node/replica/consensus.ts'
+import { productionBounds } from '../../node/replica/context.ts'
 import type { Settings } from '../../node/replica/context.ts'
 import { Counters } from '../../node/replica/counters.ts'
 import { openStores } from '../../node/store/index.ts'
@@ -66,6 +67,7 @@ export class ConsensusNode {
     } as unknown as Transport
     return new Consensus({
       settings,
+      bounds: productionBounds,
       selfId: this.id,
       clock: this.clock,
       random: this.#world.random.fork(this.id),

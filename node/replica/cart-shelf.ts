@@ -78,6 +78,13 @@ export class CartShelf {
   /** Bookkeeping that is not on disk yet; losing it only means that carts are sent once more. */
   readonly #unwritten = new Map<UserId, Pick<CartRow, 'delivered' | 'syncedHash'>>()
 
+  /**
+   * Carts that this life let go. One that comes back may lack what was written to it here before (who has that may be
+   * dead), so that a writer who counted on would give an entry's name to another one, and the two would contradict
+   * each other for ever: it gets another writer.
+   */
+  #forgotten = 0
+
   constructor(context: Context, commit: GroupCommit) {
     this.#context = context
     this.#commit = commit
@@ -135,7 +142,7 @@ export class CartShelf {
 
   #writer(user: UserId): string {
     const { selfId, starts } = this.#context
-    return writerId(user, selfId, starts, this.#commit.failures)
+    return writerId(user, selfId, starts, this.#commit.failures + this.#forgotten)
   }
 
   /** A scratch document for bytes from a peer. Faults as `CartDocument.load`. */
@@ -264,6 +271,7 @@ export class CartShelf {
       this.#unwritten.delete(user)
       await this.#commit.write(() => this.#context.stores.local.deleteCart(user))
       this.#open.delete(user)
+      this.#forgotten += 1
       return true
     })
   }

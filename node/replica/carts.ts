@@ -220,10 +220,10 @@ export class CartService implements Carts, CartsView {
     this.#context.counters.add('cart_changes_total')
     // It is done, whoever is home by now: to answer 503 would say that it is not (API.md, "Outcome rule").
     const cart = await this.#shelf.exclusively(user, () => {
-      // Handed over and forgotten meanwhile: what was edited is what there was.
-      if (edited !== null && this.peek(user) === null)
-        return this.#views.build(user, edited.document, { complete: edited.complete, merged: [] })
-      return this.#homeViewNow(user, true)
+      if (edited === null || this.#homes.isHome(user)) return this.#homeViewNow(user, true)
+      // Handed over, and perhaps forgotten, meanwhile: what was edited is what there was, and no more complete than then.
+      const document = this.peek(user) ?? edited.document
+      return this.#views.build(user, document, { complete: edited.complete, merged: [] })
     })
     return { cart, acks, wanted }
   }

@@ -1,5 +1,5 @@
 /**
- * Real processes: homes that are killed 50 times in a row, and homes that are drained and relieved, while shoppers go on
+ * Real processes: homes that are killed again and again, and homes that are drained and relieved, while shoppers go on
  * (promise P5; DESIGN.md section 6). SOUK_KILLS sets how often; a failure names the kill and the shopper.
  */
 import { describe, expect, test } from 'vitest'
@@ -8,7 +8,8 @@ import { BusyShopper, sampleSkus } from '../support/busy-shopper.ts'
 import { until, withCluster } from '../support/cluster.ts'
 import type { TestCluster } from '../support/cluster.ts'
 
-const kills = Number(process.env['SOUK_KILLS'] ?? 50)
+/** In the normal run, which should not take a quarter of an hour; SOUK_KILLS=50 for the long one. */
+const kills = Number(process.env['SOUK_KILLS'] ?? 12)
 /** A start takes a second on a quiet machine, several on a busy one. */
 const killsTimeoutMs = 600_000
 const nodes = ['n1', 'n2', 'n3']

@@ -11,7 +11,7 @@ import type * as Homes from '../../node/core/homes.ts'
 import type * as Outbox from '../../node/core/outbox.ts'
 import type { CommandId } from '../../node/ids.ts'
 import type { CatalogVersionRecord } from '../../node/messages.ts'
-import type { Clock, Tables } from '../../node/ports.ts'
+import type { Tables } from '../../node/ports.ts'
 import type * as CartReplication from '../../node/replica/cart-replication.ts'
 import type * as CatalogFeed from '../../node/replica/catalog-feed.ts'
 import type * as Consensus from '../../node/replica/consensus.ts'
@@ -22,6 +22,7 @@ import type { Connection } from '../../node/store/connection.ts'
 import type * as LocalStore from '../../node/store/local-store.ts'
 import type * as LogStore from '../../node/store/log-store.ts'
 import type * as Results from '../../node/store/results.ts'
+import { LateDisk, instead, lateClock } from './broken-parts.ts'
 
 /** What a module exports, and what takes the place of some of it. `file` is below the repository's root. */
 export type Replacement = { readonly file: string; readonly change: (real: object) => object }
@@ -45,16 +46,6 @@ function replace<Module extends object>(
   return { file, change: (real) => change(real as Module) }
 }
 
-/** The same object with some methods replaced. */
-function instead<T extends object>(real: T, methods: Partial<T>): T {
-  return new Proxy(real, {
-    get: (target, name) => {
-      const value: unknown = Reflect.get(Object.hasOwn(methods, name) ? methods : target, name)
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value
-    },
-  })
-}
-
 const placing = (methods: (tables: Tables, ...rest: PlaceArguments) => Partial<Tables>): Replacement =>
   replace<typeof ApplyOrders>('node/core/apply/orders.ts', (real) => ({
     applyOrderPlace: (tables, ...rest) =>
@@ -62,25 +53,6 @@ const placing = (methods: (tables: Tables, ...rest: PlaceArguments) => Partial<T
   }))
 type PlaceArguments =
   Parameters<typeof ApplyOrders.applyOrderPlace> extends [Tables, ...infer Rest] ? Rest : never
-
-/** A transaction that says it is on disk, and gets there with the next one. */
-function lateDisk(connection: Connection): Connection {
-  let late: (() => unknown) | null = null
-  return instead(connection, {
-    transaction: <T>(work: () => T): T => {
-      if (late !== null) connection.transaction(late)
-      late = work
-      return undefined as T
-    },
-  })
-}
-
-/** Whatever would be done soon is done in four seconds: announcements are acted upon when the next version is out. */
-function lateClock(clock: Clock): Clock {
-  return instead(clock, {
-    timer: (delayMs, callback) => clock.timer(delayMs > 0 && delayMs < 1_000 ? 4_000 : delayMs, callback),
-  })
-}
 
 /** A broadcast that claims the digest of the true version. */
 function forged(record: CatalogVersionRecord): CatalogVersionRecord {
@@ -119,8 +91,16 @@ const consensusVariants: Variant[] = [
     replacements: [
       replace<typeof LogStore>('node/store/log-store.ts', (real) => ({
         SqliteLogStore: class extends real.SqliteLogStore {
+          readonly #disk: LateDisk
+
           constructor(connection: Connection) {
-            super(lateDisk(connection))
+            const disk = new LateDisk(connection)
+            super(disk.connection)
+            this.#disk = disk
+          }
+
+          override persist(write: Parameters<LogStore.SqliteLogStore['persist']>[0]): void {
+            this.#disk.append(() => super.persist(write))
           }
         },
       })),

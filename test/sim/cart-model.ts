@@ -129,6 +129,16 @@ export class CartModel {
     }
   }
 
+  /** What only one disk had may be lost with it (P5 is about two): additions, and removals too. */
+  loseWeak(): void {
+    for (const entry of this.entries) {
+      if (entry.stamp?.strong === false) entry.stamp = null
+      entry.endings = entry.endings.map((ending) =>
+        ending.stamp?.strong === false && !ending.sold ? { ...ending, sawIt: false } : ending,
+      )
+    }
+  }
+
   skus(): Sku[] {
     return [...new Set(this.entries.map(({ sku }) => sku))]
   }

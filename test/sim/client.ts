@@ -54,6 +54,8 @@ export class Client {
   readonly #cluster: Cluster
   readonly #random: SeededRandom
   readonly tally: Tally
+  /** What shoppers and administrators asked for, each with all its attempts. */
+  operations = 0
 
   constructor(cluster: Cluster, random: SeededRandom, tally: Tally) {
     this.#cluster = cluster
@@ -82,6 +84,7 @@ export class Client {
   async #repeat<T>(
     once: (host: Host) => Promise<{ attempt: Attempt; outcome: Outcome<T> }>,
   ): Promise<Operation<T>> {
+    this.operations += 1
     const attempts: Attempt[] = []
     let last: Outcome<T> = { kind: 'unknown', reason: 'nothing was tried' }
     let isUnknown = false

@@ -1,9 +1,11 @@
 /** A whole cluster in one process: N machines over one simulated network in virtual time (DESIGN.md section 10). */
 import type { NodeName, UserId } from '../../node/ids.ts'
 import type { SessionRow } from '../../node/ports.ts'
-import type { Settings } from '../../node/replica/context.ts'
+import { productionBounds } from '../../node/replica/context.ts'
+import type { Bounds, Settings } from '../../node/replica/context.ts'
 import { counterHelp } from '../../node/replica/counters.ts'
 import type { CounterName } from '../../node/replica/counters.ts'
+import type { Tally } from './client.ts'
 import type { LogWrite } from './disk.ts'
 import { Host } from './host.ts'
 import type { HostEvents, Life } from './host.ts'
@@ -19,15 +21,21 @@ const times = {
   heartbeatMs: 100,
   electionTimeoutMinMs: 500,
   electionTimeoutMaxMs: 1_000,
-  replaceVoterAfterMs: 20_000,
 }
+
+/** Between two looks at whether all have joined. */
+const bootLookMs = 50
 
 export type Observer = {
   /** After every event of the simulation: cheap checks only. */
   look(): void
   started(host: Host, life: Life): void
+  wiped?(host: Host): void
   logWritten(host: Host, write: LogWrite): void
   logReset(host: Host, index: number): void
+  logCut?(host: Host): void
+  shopWritten?(host: Host): void
+  snapshotInstalled?(host: Host, kind: 'full' | 'catalog'): void
 }
 
 export type ClusterOptions = {
@@ -36,6 +44,11 @@ export type ClusterOptions = {
   /** Nodes from this number on are not eligible. */
   eligible: number
   idleAfterMs: number
+  /** By default production's, and a steady clock. */
+  replaceVoterAfterMs?: number
+  bounds?: Bounds
+  catalogVersionsMax?: number
+  drift?: number
   trace: boolean
   endsAtViolation?: boolean
 }
@@ -48,6 +61,8 @@ export class Cluster {
   readonly hosts: Host[] = []
   readonly violations: string[] = []
   readonly events: string[] = []
+  /** Of the machines themselves. */
+  readonly tally: Tally = {}
   /** When the first disk held a home record: `user epoch home` → virtual milliseconds. */
   readonly #recordsBegan = new Map<string, number>()
   readonly #totals = new Map<CounterName, number>()
@@ -82,6 +97,15 @@ export class Cluster {
     return found
   }
 
+  /** The machines that belong to the cluster, or will. */
+  get inService(): Host[] {
+    return this.hosts.filter(({ isRetired }) => !isRetired)
+  }
+
+  count(what: string): void {
+    this.tally[what] = (this.tally[what] ?? 0) + 1
+  }
+
   lives(): { host: Host; life: Life }[] {
     return this.hosts.flatMap((host) => (host.life === null ? [] : [{ host, life: host.life }]))
   }
@@ -105,19 +129,34 @@ export class Cluster {
 
   /** First moment at which a disk held this record of a home; null when none did. */
   recordBeganMs(user: UserId, epoch: number, home: NodeName): number | null {
-    return this.#recordsBegan.get(`${user} ${epoch} ${this.host(home).id}`) ?? null
+    return this.#recordsBegan.get(`${user} ${epoch} ${home}`) ?? null
   }
 
   /** Begins with the first node and lets the others join; true when all are members and there is a primary. */
   async boot(limitMs: number): Promise<boolean> {
     for (const host of this.hosts) host.start()
+    let dueMs = 0
     return await this.until(() => {
+      if (this.nowMs < dueMs) return false
+      dueMs = this.nowMs + bootLookMs
       const lives = this.lives()
       return lives.every(({ life }) => {
         const view = life.api.cluster.view()
         return view.members.length === this.hosts.length && view.primary !== null
       })
     }, limitMs)
+  }
+
+  /** A new machine, which joins through any of those that are there. */
+  addHost(): Host {
+    const host = this.#host(this.hosts.length + 1)
+    host.settings = { ...host.settings, eligible: true, join: this.addressesBut(host) }
+    this.hosts.push(host)
+    return host
+  }
+
+  addressesBut(host: Host): string[] {
+    return this.inService.filter((other) => other !== host).map(({ settings }) => settings.p2p)
   }
 
   /** What happened so far, over all lives of all nodes. */
@@ -132,7 +171,8 @@ export class Cluster {
   }
 
   #host(number: number): Host {
-    const { nodes, eligible, idleAfterMs } = this.options
+    const { nodes, eligible, idleAfterMs, replaceVoterAfterMs = 20_000 } = this.options
+    const { bounds = productionBounds, catalogVersionsMax = 2_000, drift = 0.03 } = this.options
     const name = `n${number}`
     const others = Array.from({ length: Math.min(3, nodes) }, (_, index) => `10.0.0.${index + 1}:7000`)
     const p2p = `10.0.0.${number}:7000`
@@ -149,11 +189,15 @@ export class Cluster {
       cartAcks: 2,
       idleAfterMs,
       guestCartDays: 30,
+      replaceVoterAfterMs,
       ...times,
     }
     const host: Host = new Host({
       name,
       settings,
+      bounds,
+      catalogVersionsMax,
+      drift,
       network: this.network,
       random: this.random.fork(name),
       events: this.#events(() => host),
@@ -174,20 +218,35 @@ export class Cluster {
       },
       logWritten: (write) => this.observer?.logWritten(host(), write),
       logReset: (index) => this.observer?.logReset(host(), index),
+      logCut: () => this.observer?.logCut?.(host()),
+      shopWritten: () => this.observer?.shopWritten?.(host()),
+      snapshotInstalled: (kind) => this.observer?.snapshotInstalled?.(host(), kind),
       sessionWritten: (row) => this.#sessionWritten(row),
+      refused: () => this.count('writes refused for want of space'),
+      diskFailed: () => this.count('nodes ended by a failed disk'),
+      wiped: () => this.observer?.wiped?.(host()),
       logged: (level, data, message) => {
         if (this.options.trace && level !== 'debug')
           this.note(`${host().name} ${level}: ${message} ${describe(data)}`)
         // An error in the log of a node is a bug, or something that an operator must see; neither belongs here.
-        if (level === 'error') this.violation(`P9: ${host().name} logged: ${message} ${describe(data)}`)
+        const text = `${message} ${describe(data)}`
+        if (level === 'error' && !isExpected(host(), text))
+          this.violation(`P9: ${host().name} logged: ${text}`)
       },
     }
   }
 
   #sessionWritten({ user, record }: SessionRow): void {
-    const name = `${user} ${record.epoch} ${record.home}`
+    const home = this.hosts.find(({ ids }) => ids.includes(record.home))?.name
+    const name = `${user} ${record.epoch} ${home}`
     if (!this.#recordsBegan.has(name)) this.#recordsBegan.set(name, this.nowMs)
   }
+}
+
+/** What an operator must see, and is told because the simulation did it. */
+function isExpected(host: Host, text: string): boolean {
+  if (/the disk (of this node )?is full/.test(text)) return host.life?.disk.wasFull === true
+  return host.isRemoved && text.startsWith('this node was removed from the cluster')
 }
 
 function addCounters(sums: Map<CounterName, number>, life: Life): void {

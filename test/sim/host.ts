@@ -1,9 +1,9 @@
 /** One simulated machine: a disk that outlives its process, and at most one life of the process at a time. */
 import type { MemberId, NodeName } from '../../node/ids.ts'
-import type { Logger, PasswordHasher } from '../../node/ports.ts'
+import type { Logger, PasswordHasher, Stores } from '../../node/ports.ts'
 import { createReplica } from '../../node/replica.ts'
 import type { ReplicaNode } from '../../node/replica.ts'
-import type { Settings } from '../../node/replica/context.ts'
+import type { Bounds, Settings } from '../../node/replica/context.ts'
 import { openStores } from '../../node/store/index.ts'
 import type { OpenedStores, StoreImages } from '../../node/store/index.ts'
 import { FaultyDisk } from './disk.ts'
@@ -14,7 +14,11 @@ import { SimClock } from './scheduler.ts'
 import type { SimClockOptions } from './scheduler.ts'
 
 /** What a machine reports to its cluster. */
-export type HostEvents = Omit<DiskHooks, 'killed'> & {
+export type HostEvents = Omit<DiskHooks, 'killed' | 'failed'> & {
+  /** The disk failed and the process ended itself because of it. */
+  diskFailed: () => void
+  /** The disk was replaced by an empty one. */
+  wiped: () => void
   /** An exception outside of everything, or a replica that says that it can't go on: a bug. */
   failed: (error: unknown) => void
   started: (life: Life) => void
@@ -24,6 +28,10 @@ export type HostEvents = Omit<DiskHooks, 'killed'> & {
 export type HostOptions = {
   name: string
   settings: Settings
+  bounds: Bounds
+  catalogVersionsMax: number
+  /** How far the monotonic clock of a life may be off: 0.05 is 5 % fast or slow. */
+  drift: number
   network: SimNetwork
   random: SeededRandom
   events: HostEvents
@@ -90,20 +98,37 @@ export class Life {
 
 export class Host {
   readonly name: NodeName
-  readonly id: MemberId
-  readonly settings: Settings
+  settings: Settings
   readonly #options: HostOptions
   #images: Partial<StoreImages> = {}
   /** The stores of the life that ended; its bytes are what is on the disk. */
   #remains: OpenedStores | null = null
   life: Life | null = null
   starts = 0
+  /** Out of service: removed by an operator, and not set up again. */
+  isRetired = false
+  /** An operator asked to remove this member. */
+  isRemoved = false
+  #disks = 1
 
   constructor(options: HostOptions) {
     this.#options = options
     this.settings = options.settings
     this.name = options.settings.node
-    this.id = `${options.name}peer` as MemberId
+  }
+
+  /** Bound to the disk. */
+  get id(): MemberId {
+    return this.#idOfDisk(this.#disks)
+  }
+
+  /** Of all disks that this machine ever had. */
+  get ids(): MemberId[] {
+    return Array.from({ length: this.#disks }, (_, index) => this.#idOfDisk(index + 1))
+  }
+
+  #idOfDisk(number: number): MemberId {
+    return (number === 1 ? `${this.name}peer` : `${this.name}peer${number}`) as MemberId
   }
 
   get isUp(): boolean {
@@ -117,15 +142,22 @@ export class Host {
   /** Starts the process on what is on the disk. */
   start(): Life {
     if (this.life !== null) return this.life
-    const { network, random, events } = this.#options
+    const { network, random, events, bounds, drift, catalogVersionsMax } = this.#options
     this.starts += 1
     const lifeRandom = random.fork(`life ${this.starts}`)
-    // Real clocks drift by a few parts in a million; the lease is made for 10 %.
-    const rate = lifeRandom.between(0.97, 1.03)
+    const rate = lifeRandom.between(1 - drift, 1 + drift)
     const wallOffsetMs = lifeRandom.between(-2_000, 2_000)
     const clock = new GuardedClock(network, { rate, wallOffsetMs }, (error) => this.#failed(clock, error))
     const stores = this.#open()
-    const disk = new FaultyDisk(stores, { ...events, killed: () => this.kill() })
+    const hooks = {
+      ...events,
+      killed: () => this.kill(),
+      failed: () => {
+        this.kill()
+        events.diskFailed()
+      },
+    }
+    const disk = new FaultyDisk(stores, hooks, catalogVersionsMax)
     const logger = this.#logger(clock)
     const transport = network.transport({
       id: this.id,
@@ -144,6 +176,7 @@ export class Host {
       logger,
       loadPercent: () => 5,
       onFatal: (error) => this.#failed(clock, error),
+      bounds,
     })
     const life = new Life({ clock, stores, disk, replica })
     this.life = life
@@ -182,6 +215,23 @@ export class Host {
       if (life.alive) this.#options.events.failed(error)
     }
     if (this.life === life) this.kill()
+  }
+
+  /** What the databases say: of the running process, or of the one that ended; null when there is nothing yet. */
+  get stores(): Stores | null {
+    return this.life?.stores ?? this.#remains
+  }
+
+  /** The disk is lost, carts, log, identity and all; what starts here next joins as a new member. */
+  wipe(join: readonly string[]): void {
+    this.kill()
+    this.#remains?.close()
+    this.#remains = null
+    this.#images = {}
+    this.#disks += 1
+    this.isRemoved = false
+    this.settings = { ...this.settings, init: false, join }
+    this.#options.events.wiped()
   }
 
   /** Frees the databases; the world is over. */

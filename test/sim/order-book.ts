@@ -82,6 +82,11 @@ export class OrderBook {
     if (outcome.kind === 'done') this.#heard(order, outcome.value, model, null)
   }
 
+  /** An intent that only one disk had is lost with it. */
+  lostWeakAnswers(): void {
+    for (const order of this.all) if (!order.decided) order.promised = false
+  }
+
   /** After everything healed: every order that was promised an end has one, without anybody asking for it again. */
   async settleAll(model: CartModel): Promise<void> {
     for (const order of this.all) {
@@ -114,7 +119,7 @@ export class OrderBook {
   }
 
   #checkRefusal(order: PlacedOrder, code: string): void {
-    const honest = ['no-home', 'no-primary', 'overloaded', 'behind']
+    const honest = ['no-home', 'no-primary', 'overloaded', 'behind', 'disk-full']
     if (!honest.includes(code))
       this.#options.cluster.violation(
         `P4: ${order.request.key} was refused with ${code}, which is no decision`,

@@ -97,7 +97,7 @@ class Steps {
     const { disk, api } = round.lives.home
     const first = this.#victimOf(round)
     const firstDisk = first === round.home ? disk : round.lives.primary.disk
-    if (after === 'write' && at > 0) firstDisk.killAtWrite(at, true)
+    if (after === 'write' && at > 0) firstDisk.strikeAtWrite(at, { kind: 'kill', after: true })
     api.orders.place(round.user, { key: round.key, hash: '*' }).then(
       (answer) => (answered.answer = answer),
       () => (answered.failed = true),
@@ -106,7 +106,7 @@ class Steps {
     if (after === 'event') await this.#step(at)
     else if (at > 0) await this.cluster.until(() => !first.isUp || isOver(), settleLimitMs)
     const wasOver = after === 'event' ? isOver() : first.isUp && at > 0
-    firstDisk.killAtWrite(Number.MAX_SAFE_INTEGER, true)
+    firstDisk.spare()
     this.seen.get(victim)?.add(this.#reached(round))
     const killed = new Set(victim === 'both' ? [round.home, round.primary] : [first])
     for (const host of killed) host.kill()

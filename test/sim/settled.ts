@@ -14,7 +14,8 @@ const pageSize = 200
 /** Why the cluster is not settled yet; null when it is: nothing undelivered, all copies of the same version. */
 export function unsettled(cluster: Cluster): string | null {
   const lives = cluster.lives()
-  if (lives.length < cluster.hosts.length) return 'not all nodes are up'
+  if (lives.length < cluster.inService.length) return 'not all nodes are up'
+  const names = cluster.inService.map(({ name }) => name).sort()
   const first = lives[0] as Up
   const catalog = first.life.stores.shop.read.catalog()
   for (const { host, life } of lives) {
@@ -26,7 +27,10 @@ export function unsettled(cluster: Cluster): string | null {
     const { undelivered, underReplicated } = life.replica.parts.carts.counts()
     if (undelivered + underReplicated > 0)
       return `${host.name} has ${undelivered} undelivered and ${underReplicated} under-replicated carts`
-    if (!life.api.cluster.view().settled) return `${host.name} says that it is not settled`
+    const view = life.api.cluster.view()
+    const listed = view.members.map(({ node }) => node).sort()
+    if (listed.join() !== names.join()) return `${host.name} lists the members ${listed.join()}`
+    if (!view.settled) return `${host.name} says that it is not settled`
   }
   const nobody = withoutPrimary(cluster)
   if (nobody !== null) return nobody
@@ -96,6 +100,7 @@ export function checkOrders(cluster: Cluster, shoppers: readonly Shopper[]): voi
     for (const id of new Set([...orders.keys(), ...reference.keys()]))
       if (JSON.stringify(orders.get(id)) !== JSON.stringify(reference.get(id)))
         cluster.violation(`P2: order ${id} at ${host.name} differs from the one at ${tables[0]?.host.name}`)
+  checkSoldOnce(cluster, all[0]?.life ?? null, [...reference.keys()])
   const numbers = new Map<string, OrderId>()
   for (const { id, number } of reference.values()) {
     if (number === null) continue
@@ -112,6 +117,17 @@ export function checkOrders(cluster: Cluster, shoppers: readonly Shopper[]): voi
         cluster.violation(`P2: ${request.key} (${id}) was answered ${record.status} and is lost`)
       else if (wasPlaced(record) !== wasPlaced(kept))
         cluster.violation(`P2: ${request.key} was answered ${record.status}, the log has ${kept.status}`)
+    }
+}
+
+/** P4: every entry of a cart is in one order at most. */
+function checkSoldOnce(cluster: Cluster, life: Life | null, orders: readonly OrderId[]): void {
+  const takers = new Map<string, OrderId>()
+  for (const order of orders)
+    for (const tag of life?.stores.shop.read.orderTags(order) ?? []) {
+      const other = takers.get(tag)
+      if (other !== undefined) cluster.violation(`P4: entry ${tag} was sold to ${other} and to ${order}`)
+      takers.set(tag, order)
     }
 }
 

@@ -34,7 +34,7 @@ export class Shop {
   /** Changes something for as long as `goesOn`. */
   async administrate(goesOn: () => boolean): Promise<void> {
     while (goesOn()) {
-      await this.#cluster.sleep(this.#random.between(500, 3_000))
+      await this.#cluster.sleep(this.#random.between(200, 1_600))
       const changes = Array.from({ length: this.#random.below(3) + 1 }, () => this.#anyChange())
       const { outcome } = await this.#change(changes)
       this.#client.count(outcome.kind === 'done' ? 'catalog changes' : `catalog changes ${outcome.kind}`)

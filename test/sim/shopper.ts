@@ -49,7 +49,7 @@ export class Shopper {
   async shop(goesOn: () => boolean): Promise<void> {
     const { cluster, random } = this.#options
     while (goesOn()) {
-      await cluster.sleep(random.between(200, 3_500))
+      await cluster.sleep(random.between(150, 2_800))
       await this.#act()
     }
   }
@@ -160,7 +160,16 @@ export class Shopper {
   }
 
   #checkRefusal(what: string, code: string): void {
-    const honest = ['not-for-sale', 'not-found', 'no-home', 'no-primary', 'overloaded', 'behind', 'too-large']
+    const honest = [
+      'not-for-sale',
+      'not-found',
+      'no-home',
+      'no-primary',
+      'overloaded',
+      'behind',
+      'too-large',
+      'disk-full',
+    ]
     if (!honest.includes(code)) this.#options.cluster.violation(`P9: ${what} was refused with ${code}`)
   }
 
@@ -261,6 +270,12 @@ export class Shopper {
 
   async #settleOrders(): Promise<void> {
     await this.orders.retryOne(this.user as UserId, this.model)
+  }
+
+  /** The only disk that had some of it is gone for good; the answers had said that it was the only one. */
+  lostWeakAnswers(): void {
+    this.model.loseWeak()
+    this.orders.lostWeakAnswers()
   }
 
   /** Asks again for each order of which nothing is known, until all are decided. */

@@ -10,6 +10,8 @@ import { silentCloseMs } from './network.ts'
 import type { SimNetwork } from './network.ts'
 import type { SimTransport } from './transport.ts'
 
+/** TCP brings what was said in a cut as soon as it is over; of hellos only, since the rest must cope with being lost. */
+const retransmitMs = 200
 /** As the real pipe: one slow peer must not hold the sender's memory. */
 const inFlightBytesMax = 16 * 1024 * 1024
 
@@ -126,26 +128,39 @@ export class SimWire {
 
   #carry(from: End, to: End, lane: Lane, kind: Frame['kind'], text: string): void {
     to.inFlightBytes += text.length
-    this.#arrive(from, to, kind === 'raft' && this.#network.settings.reorder, () => {
-      to.inFlightBytes -= text.length
-      const link = to.connection?.links.get(lane)
-      if (to.closed || link === undefined) return
-      this.#network.note(from.transport.id, to.transport.id, kind, text.length)
-      link.receive(parseFrame(text))
-    })
+    this.#arrive(
+      from,
+      to,
+      kind === 'raft' && this.#network.settings.reorder,
+      () => {
+        to.inFlightBytes -= text.length
+        const link = to.connection?.links.get(lane)
+        if (to.closed || link === undefined) return
+        this.#network.note(from.transport.id, to.transport.id, kind, text.length)
+        link.receive(parseFrame(text))
+      },
+      kind === 'hello',
+    )
   }
 
   /** Runs `callback` inside the receiving node after a delay, unless the direction is cut when it leaves or arrives. */
-  #arrive(from: End, to: End, overtakes: boolean, callback: () => void): void {
+  #arrive(from: End, to: End, overtakes: boolean, callback: () => void, comesLater = false): void {
     const network = this.#network
     const { id: fromId } = from.transport
     const { id: toId, clock } = to.transport
-    if (network.isBlocked(fromId, toId)) return
+    const cut = (): void => {
+      if (!comesLater) return
+      network.scheduler.after(retransmitMs, () => {
+        if (!from.closed && !to.closed) this.#arrive(from, to, overtakes, callback, comesLater)
+      })
+    }
+    if (network.isBlocked(fromId, toId)) return cut()
     const { nowMs } = network.scheduler
     const atMs = Math.max(nowMs + network.delayMs(), overtakes ? 0 : to.lastArrivalMs)
     if (!overtakes) to.lastArrivalMs = atMs
     network.scheduler.after(atMs - nowMs, () => {
-      if (!network.isBlocked(fromId, toId)) clock.run(callback)
+      if (network.isBlocked(fromId, toId)) cut()
+      else clock.run(callback)
     })
   }
 

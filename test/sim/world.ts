@@ -1,10 +1,13 @@
 /** One seed, one world: a cluster, shoppers, an administrator and a nemesis; then everything heals, and is checked. */
 import type { NodeName, UserId } from '../../node/ids.ts'
+import { productionBounds } from '../../node/replica/context.ts'
 import { checkCatalogRows, checkOrderPrices } from './catalog-checks.ts'
 import { Watch } from './checkers.ts'
 import { Client } from './client.ts'
 import type { Tally } from './client.ts'
 import { Cluster } from './cluster.ts'
+import type { ClusterOptions } from './cluster.ts'
+import type { Host } from './host.ts'
 import { Nemesis } from './nemesis.ts'
 import {
   checkConservation,
@@ -14,11 +17,17 @@ import {
   unsettled,
   withoutPrimary,
 } from './settled.ts'
+import { breaksMajority, soleCopies } from './losses.ts'
+import { seededRandom } from './random.ts'
+import { Scene } from './scene.ts'
 import { Shop } from './shop.ts'
 import { Shopper } from './shopper.ts'
 
-/** Virtual time in which things go wrong. */
-const troubleMs = 45_000
+/** Virtual time in which things go wrong; longer where it takes longer to do enough. */
+const troubleMs = 40_000
+const troubleMaxMs = 150_000
+/** What makes a world worth the name. */
+export const worldMin = { virtualMs: 60_000, operations: 200, faults: 20 }
 const bootLimitMs = 30_000
 /** Elections, redials (up to 12 s), catching up and delivery: by then a healed cluster has settled. */
 const settleLimitMs = 60_000
@@ -36,13 +45,18 @@ export type WorldResult = {
   faults: { [name: string]: number }
   tally: { [what: string]: number }
   totals: { [counter: string]: number }
+  /** What consensus, disks and machines did. */
+  seen: { [what: string]: number }
   virtualMs: number
+  operations: number
   steps: number
   messages: number
   terms: number
   committed: number
   /** Equal in two runs of a seed. */
   trace: number
+  /** Names of everything that may go wrong. */
+  faultNames: readonly string[]
 }
 
 export type WorldOptions = {
@@ -50,6 +64,24 @@ export type WorldOptions = {
   trace: boolean
   /** Ends the run at the first broken promise: enough for who only wants to know whether there is one. */
   endsAtViolation?: boolean
+}
+
+/** What differs from world to world, so that each combination comes up. */
+function settingsOf(seed: number): Omit<ClusterOptions, 'seed' | 'trace' | 'endsAtViolation'> {
+  const random = seededRandom(seed).fork('settings')
+  const nodes = random.pick([3, 3, 4, 5, 5, 6, 7])
+  const small = { logEntriesMax: 10, logStepEntriesMax: 5, snapshotChunkSizeBytes: 64 * 1024 }
+  const middling = { ...small, logEntriesMax: 40 }
+  return {
+    nodes,
+    eligible: random.chance(0.25) ? Math.max(3, nodes - 1) : nodes,
+    idleAfterMs: random.chance(0.2) ? 4_000 : 600_000,
+    replaceVoterAfterMs: random.pick([4_000, 4_000, 20_000]),
+    bounds: random.pick([small, middling, productionBounds]),
+    catalogVersionsMax: random.pick([2, 5, 2_000]),
+    // Real clocks drift by a few parts in a million; the lease has room for far more (replica/consensus.ts).
+    drift: random.pick([0.01, 0.05]),
+  }
 }
 
 class World {
@@ -60,13 +92,11 @@ class World {
   readonly client: Client
   readonly shop: Shop
   readonly shoppers: Shopper[]
+  readonly scene: Scene
   readonly nemesis: Nemesis
 
   constructor({ seed, trace, endsAtViolation = false }: WorldOptions) {
-    const nodes = [3, 3, 4, 5, 5, 6][seed % 6] as number
-    const eligible = seed % 4 === 3 ? Math.max(3, nodes - 1) : nodes
-    const idleAfterMs = seed % 5 === 0 ? 4_000 : 600_000
-    this.cluster = new Cluster({ seed, nodes, eligible, idleAfterMs, trace, endsAtViolation })
+    this.cluster = new Cluster({ seed, trace, endsAtViolation, ...settingsOf(seed) })
     const { random } = this.cluster
     this.watch = new Watch(this.cluster)
     this.cluster.observer = this.watch
@@ -76,7 +106,8 @@ class World {
     this.shoppers = Array.from({ length: count }, (_, index) =>
       this.#shopper(`s${index + 1}`, index % 3 === 0),
     )
-    this.nemesis = new Nemesis(this.cluster, random.fork('nemesis'), this.shoppers, this.faults)
+    this.scene = new Scene(this.cluster, random.fork('nemesis'), this.shoppers)
+    this.nemesis = new Nemesis(this.scene, this.faults)
   }
 
   async run(): Promise<void> {
@@ -101,17 +132,36 @@ class World {
     checkCatalogRows(cluster)
     checkOrderPrices(cluster)
     await this.#lastOrder()
+    // What was healed stays so.
+    await cluster.runFor(Math.max(0, worldMin.virtualMs - cluster.nowMs))
+    this.#checkSize()
+  }
+
+  /** Each world must be one: enough happened in it, and long enough. */
+  #checkSize(): void {
+    const done = {
+      virtualMs: this.cluster.nowMs,
+      operations: this.client.operations,
+      faults: this.nemesis.faults,
+    }
+    for (const name of ['virtualMs', 'operations', 'faults'] as const)
+      if (done[name] < worldMin[name])
+        this.cluster.violation(`the world is too small: ${name} ${done[name]} of ${worldMin[name]}`)
   }
 
   async #trouble(): Promise<boolean> {
     const { cluster } = this
-    const untilMs = cluster.nowMs + troubleMs
-    const goesOn = (): boolean => cluster.nowMs < untilMs
+    const startMs = cluster.nowMs
+    const isEnough = (): boolean =>
+      cluster.nowMs >= startMs + troubleMs &&
+      this.nemesis.faults >= worldMin.faults &&
+      this.client.operations >= worldMin.operations
+    const goesOn = (): boolean => !isEnough() && cluster.nowMs < startMs + troubleMaxMs
     const running = [...this.shoppers.map((shopper) => shopper.shop(goesOn)), this.shop.administrate(goesOn)]
     let over = false
     void Promise.all(running).then(() => (over = true))
     void this.nemesis.haunt(goesOn)
-    await cluster.runFor(troubleMs)
+    await cluster.until(() => !goesOn(), troubleMaxMs)
     const allEnd = await this.#goesOnWithoutOne()
     const allAnswered = await cluster.until(() => over, settleLimitMs)
     if (!allAnswered) cluster.violation('progress: the clients don’t get their last answers')
@@ -121,10 +171,15 @@ class World {
   /** With one node dead for good, every order that was frozen comes to its end nevertheless (P3, "Keeper"). */
   async #goesOnWithoutOne(): Promise<boolean> {
     const { cluster } = this
-    const dead = cluster.random.pick(cluster.hosts)
-    const configs = cluster.lives().map(({ life }) => life.replica.parts.consensus.config.voters.length)
-    // Of two voters, which there are for moments, none may be missing.
-    const withoutOne = Math.min(...configs) >= 3
+    const { operators } = this.nemesis
+    if (operators.pending > 0) {
+      this.nemesis.heal()
+      cluster.note('operators finish what they began')
+      if (!(await cluster.until(() => operators.pending === 0, settleLimitMs)))
+        cluster.violation(`progress: a removal has no end within ${settleLimitMs} ms of good weather`)
+    }
+    const dead = cluster.random.pick(cluster.inService)
+    const withoutOne = this.#canDoWithout(dead)
     this.nemesis.heal(withoutOne ? dead : null)
     cluster.note(withoutOne ? `everything is healed but ${dead.name}` : 'everything is healed')
     let why: string | null = null
@@ -155,6 +210,15 @@ class World {
       const seen = await shopper.look()
       if (seen !== null || look >= completeLooks) return seen
     }
+  }
+
+  /** Beside the disks that are gone for good, this one may be missing for as long as it takes. */
+  #canDoWithout(host: Host): boolean {
+    const { cluster } = this
+    const configs = cluster.lives().map(({ life }) => life.replica.parts.consensus.config.voters.length)
+    // Of two voters, which there are for moments, none may be missing.
+    if (Math.min(...configs) < 3 || breaksMajority(cluster, host)) return false
+    return soleCopies(cluster, host, this.#users()).length === 0
   }
 
   /** Everything equal everywhere, within the bound. */
@@ -237,12 +301,15 @@ class World {
       faults: this.faults,
       tally: this.tally,
       totals: Object.fromEntries(cluster.totals()),
+      seen: { ...this.watch.tally, ...cluster.tally },
       virtualMs: cluster.nowMs,
+      operations: this.client.operations,
       steps: cluster.scheduler.processed,
       messages: cluster.network.delivered,
       terms: this.watch.terms,
       committed: this.watch.committedEntries,
       trace: cluster.network.trace,
+      faultNames: this.nemesis.names,
     }
   }
 }

@@ -1,6 +1,6 @@
 /** Tables of `shop.db` beside the lists: one suite over files and memory. */
 import { describe, expect, test } from 'vitest'
-import type { AccountRecord, MemberRecord, OrderRecord } from '../../node/commands.ts'
+import type { AccountRecord, CatalogHistoryEntry, MemberRecord, OrderRecord } from '../../node/commands.ts'
 import { Fault } from '../../node/faults.ts'
 import type { CommandId, Digest, MemberId, Sku, UserId } from '../../node/ids.ts'
 import { allSessionsOf } from '../../node/ids.ts'
@@ -91,6 +91,34 @@ describe.each(worlds)('ShopStore tables in %s', (_kind, makeWorld) => {
       tables.setCatalog({ version: 2_010, digest })
     })
     expect([shop.versionsAfter(5, 1)?.[0]?.version, shop.versionsAfter(4, 1)]).toEqual([6, null])
+  })
+
+  test('keeps the history of the catalog, newest first, in pages, also of one product', () => {
+    const world = makeWorld()
+    const stores = world.open()
+    const entry = (version: number, name: string): CatalogHistoryEntry => ({
+      version,
+      at: '2026-01-01T00:00:00.000Z',
+      by: 'ada',
+      node: null,
+      handle: handle(name),
+      change: 'updated',
+      fields: [{ field: 'title', before: null, after: 'Lamp' }],
+    })
+    stores.shop.transaction((tables) => tables.appendHistory([entry(1, 'a'), entry(1, 'b')]))
+    stores.shop.transaction((tables) => tables.appendHistory([entry(2, 'a')]))
+    const { shop } = world.reopen(stores)
+    const first = shop.catalogHistory({ limit: 2 })
+    expect(first.items).toEqual([entry(2, 'a'), entry(1, 'b')])
+    expect(shop.catalogHistory({ limit: 2, cursor: first.next as string })).toEqual({
+      items: [entry(1, 'a')],
+      next: null,
+    })
+    expect(shop.catalogHistory({ handle: handle('a'), limit: 9 }).items).toEqual([
+      entry(2, 'a'),
+      entry(1, 'a'),
+    ])
+    expect(() => shop.catalogHistory({ limit: 2, cursor: 'nonsense' })).toThrow(Fault)
   })
 
   test('keeps orders, sold tags, notices and erasable contacts', () => {

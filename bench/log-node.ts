@@ -62,6 +62,8 @@ function emptyShop(voters: readonly MemberId[]): ShopStore {
     applied: () => applied,
     setApplied: (state: AppliedState) => (applied = state),
     feed: () => 'log',
+    diverged: () => null,
+    erasedIndex: () => 0,
     transaction: (work: (tables: Tables) => unknown) => work(tables),
   } as unknown as ShopStore
 }

@@ -67,7 +67,6 @@ export interface LocalStore {
   /** The token was logged off, or all of its user's that end so early were, or the user's account was erased. */
   isSessionOver(session: { id: string; user: UserId; expiresAtMs: number }): boolean
 
-  isRevoked(tokenId: string): boolean
   /** Until when this id is revoked; 0 when it is not. */
   revokedUntilMs(id: string): number
   /** A known id keeps the later end. */

@@ -119,10 +119,6 @@ export class SqliteLocalStore implements LocalStore {
     return this.#connection.one('SELECT 1 FROM erased_users WHERE user = ?', user) !== undefined
   }
 
-  isRevoked(tokenId: string): boolean {
-    return this.revokedUntilMs(tokenId) > 0
-  }
-
   revokedUntilMs(id: string): number {
     const sql = 'SELECT expires_at_ms AS untilMs FROM revoked_tokens WHERE id = ?'
     return this.#connection.one<{ untilMs: number }>(sql, id)?.untilMs ?? 0

@@ -186,7 +186,9 @@ describe.each(worlds)('LocalStore in %s', (_kind, makeWorld) => {
     expect(local.outboxEntry(orderId(1))).toBeNull()
     expect(local.revokedAfter(10, 5)).toEqual([{ id: 't2', expiresAtMs: 20 }])
     local.dropRevokedBefore(15)
-    expect([local.isRevoked('t1'), local.isRevoked('t2'), local.soldWatermark()]).toEqual([false, true, 12])
+    expect([local.revokedUntilMs('t1'), local.revokedUntilMs('t2'), local.soldWatermark()]).toEqual([
+      0, 20, 12,
+    ])
   })
 
   test('rolls a failed transaction back, cached values included', () => {

@@ -145,7 +145,7 @@ function stateOf(directory: string) {
     carts: [user, otherUser]
       .map((one) => local.cart(one))
       .map((cart) => [cart?.held, cart?.delivered, cart?.syncedHash]),
-    kept: [local.outbox().length, local.isRevoked('token'), log.peerStarts('idn2' as MemberId)],
+    kept: [local.outbox().length, local.revokedUntilMs('token') > 0, log.peerStarts('idn2' as MemberId)],
   }
   stores.close()
   return state

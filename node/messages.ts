@@ -170,6 +170,7 @@ export const peerRequestSchemas = {
     index,
     term,
     config: z.object({ voters: z.array(memberIdSchema), learners: z.array(memberIdSchema) }),
+    catalogVersion: index,
     sizeBytes: index,
   }),
   /** A member that can't go on from the log (it lived on the broadcast, or lost shop.db) asks for a full snapshot. */

@@ -39,6 +39,8 @@ export type CatalogFeedOptions = {
   primary: () => MemberId | null
   voters: () => readonly MemberId[]
   consensus: () => Consensus
+  /** A copy that replaces this catalog is on its way; until then nothing newer is applied. */
+  isHeld: () => boolean
   /** With `isRight`: only if that says so of the state that is offered. */
   pullSnapshot: (from: MemberId, isRight?: (offer: CatalogState) => Promise<boolean>) => Promise<void>
   /** The store failed in a way that this node can't go on from. */
@@ -155,7 +157,7 @@ export class CatalogFeed {
     const decision = decideFeed({ own: this.#state, feed, record })
     switch (decision) {
       case 'apply':
-        return this.#apply(record) ? 'accept' : 'ignore'
+        return !this.#options.isHeld() && this.#apply(record) ? 'accept' : 'ignore'
       case 'agrees':
         return 'accept'
       case 'stale':
@@ -225,7 +227,7 @@ export class CatalogFeed {
   #pull(): void {
     if (this.#stopped || this.#pulling || this.#options.followsLog()) return
     if (this.#highestHeard <= this.#state.version) return
-    const source = this.#source()
+    const source = this.#options.isHeld() ? null : this.#source()
     if (source === null) {
       this.#pullSoon(pullRetryDelayMs)
       return
@@ -254,7 +256,7 @@ export class CatalogFeed {
       const afterVersion = this.#state.version
       const request = { kind: 'catalog-pull', afterVersion, sizeBytesMax: pullSizeBytesMax } as const
       const answer = await transport.request(source, request, { timeoutMs: pullTimeoutMs, lane: 'bulk' })
-      if (this.#stopped || this.#options.followsLog()) return
+      if (this.#stopped || this.#options.followsLog() || this.#options.isHeld()) return
       if (answer.tooOld) {
         await this.#options.pullSnapshot(source)
         return

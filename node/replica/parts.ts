@@ -308,6 +308,7 @@ export class Parts {
       isPrimary: () => this.consensus.isPrimary(),
       primary: () => this.voting.primaryHint()?.id ?? null,
       voters: () => this.voting.voters(),
+      isHeld: () => this.snapshots.holdsCatalog(),
       pullSnapshot: (from, isRight) => this.snapshots.pullCatalog(from, isRight),
       fatal: this.#hooks.fatal,
     })

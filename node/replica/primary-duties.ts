@@ -211,7 +211,9 @@ export class PrimaryDuties {
         consensus.input({ kind: 'snapshot-sent', to, ok: true, index })
       },
       (error: unknown) => {
-        this.#options.logger.warn(
+        // A member whose catalog went on by the broadcast meanwhile says so, and now waits for the next copy.
+        const level = isFault(error) && error.code === 'conflict' ? 'info' : 'warn'
+        this.#options.logger[level](
           { to, reason: String(error) },
           'a snapshot did not arrive; it is sent again',
         )

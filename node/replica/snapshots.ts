@@ -22,6 +22,8 @@ const retryDelayMs = 250
 const takeAskedAgainMs = 10_000
 /** Then it asks how far its member is; the transfer itself goes on meanwhile. */
 const takeTimeoutMs = 60_000
+/** The primary asks again after some seconds, and a copy of a large catalog takes it some more to make. */
+const heldForMs = 20_000
 
 type Receiving = { readonly snapshot: string; readonly ended: Promise<void> }
 
@@ -45,6 +47,7 @@ export class Snapshots {
   readonly #options: SnapshotsOptions
   readonly shelf: SnapshotShelf
   #receiving: Receiving | null = null
+  #held: { readonly by: MemberId; readonly untilMs: number } | null = null
   #stopped = false
 
   constructor(options: SnapshotsOptions) {
@@ -68,6 +71,7 @@ export class Snapshots {
       index,
       term,
       config: { voters: [...config.voters], learners: [...config.learners] },
+      catalogVersion: source.catalog.version,
       sizeBytes: source.sizeBytes,
     }
     try {
@@ -98,12 +102,24 @@ export class Snapshots {
     }
   }
 
+  /**
+   * The catalog must not go on by the broadcast meanwhile: a full copy is of an earlier moment, no node's catalog goes
+   * back, and under steady changes every copy would come too late.
+   */
+  holdsCatalog(): boolean {
+    if (this.#held !== null) {
+      const isOver = this.#options.clock.monotonicMs() >= this.#held.untilMs
+      if (isOver || !this.#options.isPrimary(this.#held.by)) this.#held = null
+    }
+    return this.#held !== null
+  }
+
   /** Pulls catalog and members from a peer and swaps them in, if `isRight` says so of the state that is offered. */
   async pullCatalog(
     from: MemberId,
     isRight: (offer: CatalogState) => Promise<boolean> = async () => true,
   ): Promise<void> {
-    if (this.#receiving !== null) throw busy()
+    if (this.#receiving !== null || this.holdsCatalog()) throw busy()
     const { transport } = this.#options
     const offer = await transport.request(
       from,
@@ -195,9 +211,23 @@ export class Snapshots {
     const { shop } = this.#options
     const isNeeded = (): boolean =>
       request.index > shop.applied().index || shop.feed() === 'broadcast' || shop.diverged() !== null
+    this.#hold(from)
     while (this.#receiving !== null && this.#receiving.snapshot !== request.snapshot)
       await this.#receiving.ended.catch(() => undefined)
-    if (isNeeded()) await this.#receive('full', from, request.snapshot, request.sizeBytes)
+    if (!isNeeded()) return
+    const own = shop.read.catalog().version
+    if (request.catalogVersion < own)
+      throw new Fault(
+        'conflict',
+        `the copy is of catalog version ${request.catalogVersion}, older than ${own} here, which waits for the next`,
+      )
+    await this.#receive('full', from, request.snapshot, request.sizeBytes)
+    this.#held = null
+  }
+
+  /** Each question of the primary holds it anew, as it asks again while the transfer goes on. */
+  #hold(by: MemberId): void {
+    this.#held = { by, untilMs: this.#options.clock.monotonicMs() + heldForMs }
   }
 
   readonly handlers = {

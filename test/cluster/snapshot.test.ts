@@ -40,6 +40,8 @@ function writer(cluster: TestCluster): () => Promise<number> {
     return number
   }
   const running = run()
+  // Whoever stops it hears of it; when the test has failed for another reason, the cluster is closed under it.
+  running.catch(() => undefined)
   return async () => {
     ended = true
     return await running

@@ -1,5 +1,7 @@
 /** Small scripted clusters of whole nodes in virtual time, for tests of one promise each (test/sim draws theirs). */
 import type { CommandId, NodeName } from '../../node/ids.ts'
+import { productionBounds } from '../../node/replica/context.ts'
+import type { Bounds } from '../../node/replica/context.ts'
 import { Cluster } from '../sim/cluster.ts'
 import type { Host, Life } from '../sim/host.ts'
 
@@ -7,11 +9,11 @@ import type { Host, Life } from '../sim/host.ts'
 export const patienceMs = 60_000
 
 export async function withSimCluster(
-  options: { nodes: number; eligible?: number; seed?: number },
+  options: { nodes: number; eligible?: number; seed?: number; bounds?: Bounds },
   task: (cluster: Cluster) => Promise<void>,
 ): Promise<void> {
-  const { nodes, eligible = nodes, seed = 1 } = options
-  const cluster = new Cluster({ seed, nodes, eligible, idleAfterMs: 600_000, trace: true })
+  const { nodes, eligible = nodes, seed = 1, bounds = productionBounds } = options
+  const cluster = new Cluster({ seed, nodes, eligible, bounds, idleAfterMs: 600_000, trace: true })
   try {
     await demand(cluster, 'the cluster comes up', () => cluster.boot(patienceMs))
     await task(cluster)

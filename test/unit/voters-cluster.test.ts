@@ -1,6 +1,7 @@
 /** Who votes as members come, die and are removed, with whole nodes in virtual time (DESIGN.md section 3, "Voters"). */
 import { expect, test } from 'vitest'
 import { Fault } from '../../node/faults.ts'
+import { productionBounds } from '../../node/replica/context.ts'
 import type { Cluster } from '../sim/cluster.ts'
 import type { Host } from '../sim/host.ts'
 import {
@@ -124,5 +125,30 @@ test('without anybody to take its place a dead voter stays one', async () => {
     await cluster.runFor(3 * replaceVoterAfterMs)
     expect(votersOf(cluster)).toEqual(voters)
     await finish(cluster, 'a change', changeCatalog(primaryOf(cluster) as Host))
+  })
+})
+
+test('a member on the broadcast becomes a voter while changes reach it faster than any copy', async () => {
+  const bounds = { ...productionBounds, logEntriesMax: 10, logStepEntriesMax: 5 }
+  await withSimCluster({ nodes: 2, bounds }, async (cluster) => {
+    await waitForVoters(cluster, 1)
+    const primary = primaryOf(cluster) as Host
+    // So many that the log does not reach back to the first, and whoever joins needs a copy.
+    for (let count = 0; count < 50; count += 1) await finish(cluster, 'a change', changeCatalog(primary))
+    Object.assign(cluster.network.settings, { delayMinMs: 25, delayMaxMs: 25 })
+    let isWriting = true
+    const write = async (): Promise<void> => {
+      for (; isWriting; await cluster.sleep(10)) await changeCatalog(primary)
+    }
+    const writing = write()
+    cluster.addHost().start()
+    await until(cluster, 'three voters', () => votersOf(cluster).length === 3)
+    isWriting = false
+    await finish(cluster, 'the last change', writing)
+    await until(cluster, 'all have the same', () => {
+      const digests = cluster.hosts.map((host) => lifeOf(host).stores.shop.read.catalog().digest)
+      return new Set(digests).size === 1
+    })
+    expect(cluster.totals().get('snapshots_sent_total')).toBeGreaterThanOrEqual(2)
   })
 })

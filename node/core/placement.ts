@@ -65,6 +65,14 @@ export function leastLoaded(
   return best?.member ?? null
 }
 
+/** The candidate with the fewest users for its capacity, however busy; among equals the first. */
+export function fewestUsers(
+  candidates: readonly MemberId[],
+  loadOf: (member: MemberId) => Load,
+): MemberId | null {
+  return leastLoaded(candidates, (member) => ({ ...loadOf(member), loadPercent: 0 }))
+}
+
 /** A member must have more than this many times the users of another one, for its capacity, to give some away. */
 const migrationRatio = 1.5
 /** And at least this many more; small numbers differ by chance. */

@@ -4,7 +4,13 @@
  * before the record is raised there; a bounded number of users at a time; no flapping (the gap that starts a migration
  * is far wider than what it closes).
  */
-import { hasClearlyMoreUsers, hasMoreUsers, isMuchBusier, leastLoaded } from '../core/placement.ts'
+import {
+  fewestUsers,
+  hasClearlyMoreUsers,
+  hasMoreUsers,
+  isMuchBusier,
+  leastLoaded,
+} from '../core/placement.ts'
 import type { Load } from '../core/placement.ts'
 import { isFault } from '../faults.ts'
 import type { MemberId, UserId } from '../ids.ts'
@@ -116,19 +122,18 @@ export class Mover {
     if (!isDraining) await this.#evenOut(mine, visitors)
   }
 
-  /** A live, not draining member of the set, the least loaded. */
-  #target(user: UserId): MemberId | null {
+  /** Live members of the set that are not draining. */
+  #candidates(user: UserId): MemberId[] {
     const { selfId, presence, members } = this.#context
-    const candidates = this.#homes
+    return this.#homes
       .serverSet(user)
       .filter(
         (member) => member !== selfId && presence.alive(member) && !(members.get(member)?.draining ?? true),
       )
-    return leastLoaded(candidates, (member) => this.#homes.loadOf(member))
   }
 
   async #moveAway(row: SessionRow): Promise<void> {
-    const target = this.#target(row.user)
+    const target = leastLoaded(this.#candidates(row.user), (member) => this.#homes.loadOf(member))
     if (target !== null) await this.#move(row, target)
   }
 
@@ -144,7 +149,7 @@ export class Mover {
     // Once a turn: counting the own users is a query.
     const own = this.#homes.loadOf(selfId)
     let moved = 0
-    for (const row of [...visiting, ...rows.filter(isIdle)]) {
+    for (const row of this.#shuffled([...visiting, ...rows.filter(isIdle)])) {
       if (moved >= evenedUsersMax) return
       if (row.record.home !== selfId) continue
       const target = this.#reliever(row.user, { ...own, users: own.users - moved }, isIdle(row))
@@ -154,15 +159,37 @@ export class Mover {
     }
   }
 
+  /**
+   * Some of both kinds: with the visitors first, a member that comes back gets everybody who shops and nobody who is
+   * idle, and its processor is the busiest one before it has its share of the users.
+   */
+  #shuffled(rows: readonly SessionRow[]): SessionRow[] {
+    const { random } = this.#context
+    return rows
+      .map((row) => ({ row, place: random.next() }))
+      .sort((one, other) => one.place - other.place)
+      .map(({ row }) => row)
+  }
+
   /** The member that the user should move to; null when the loads are even enough. */
   #reliever(user: UserId, own: Load, isIdle: boolean): MemberId | null {
-    const target = this.#target(user)
-    if (target === null) return null
-    const other = this.#homes.loadOf(target)
-    if (hasClearlyMoreUsers(own, other)) this.#relievers.add(target)
-    else if (!hasMoreUsers(own, other)) this.#relievers.delete(target)
+    const loadOf = (member: MemberId): Load => this.#homes.loadOf(member)
+    const candidates = this.#candidates(user)
+    // Numbers are evened out with whoever has the fewest, however the processors differ from second to second; but a
+    // member that is so busy that it would give its idle users away gets nobody.
+    const fewest = fewestUsers(
+      candidates.filter((member) => !isMuchBusier(loadOf(member), own)),
+      loadOf,
+    )
+    if (fewest !== null) {
+      const other = loadOf(fewest)
+      if (hasClearlyMoreUsers(own, other)) this.#relievers.add(fewest)
+      else if (!hasMoreUsers(own, other)) this.#relievers.delete(fewest)
+      if (this.#relievers.has(fewest)) return fewest
+    }
     // Only the idle flee a busy processor: what makes it busy may be over with the next request.
-    return this.#relievers.has(target) || (isIdle && isMuchBusier(own, other)) ? target : null
+    const idlest = isIdle ? leastLoaded(candidates, loadOf) : null
+    return idlest !== null && isMuchBusier(own, loadOf(idlest)) ? idlest : null
   }
 
   /** Cart first, record after it; false when either did not work, and everything stays as it was. */

@@ -33,6 +33,8 @@ export class CartWorld {
   primaryName: string | null
   /** What handlers threw that is no Fault. */
   readonly bugs: unknown[] = []
+  /** How busy the processors are, by name; 0 where nothing is said. */
+  readonly loadPercents = new Map<string, number>()
   /** How old what members know of each other's load may be; 0: always fresh. */
   readonly #gossipMs: number
   readonly #gossip = new Map<MemberId, PresenceInfo>()
@@ -108,10 +110,17 @@ export class CartWorld {
     for (const node of this.nodes) if (node.isUp) for (const listener of node.membersListeners) listener()
   }
 
+  setDraining(name: string, draining: boolean): void {
+    this.changeMembers(() => Object.assign(this.records[this.#indexOf(name)] as MemberRecord, { draining }))
+  }
+
+  #indexOf(name: string): number {
+    return this.records.findIndex(({ node }) => node === name)
+  }
+
   /** A member is removed for good and its node is gone; another one takes its place. */
   replace(name: string, by: string): CartNode {
-    const old = this.node(name)
-    const index = this.records.findIndex(({ id }) => id === old.id)
+    const index = this.#indexOf(name)
     const { capacity } = this.records[index] as MemberRecord
     this.records.splice(index, 1)
     return this.join(by, capacity)
@@ -184,7 +193,7 @@ export class CartWorld {
       underReplicatedCarts: 0,
       oldestUndeliveredMs: 0,
       oldestUnderReplicatedMs: 0,
-      loadPercent: 0,
+      loadPercent: this.loadPercents.get(node?.name ?? '') ?? 0,
       catalogVersion: 1,
       catalogDigest: '0'.repeat(64) as PresenceInfo['catalogDigest'],
       heardAtMs: 0,

@@ -87,3 +87,64 @@ describe.each([
     },
   )
 })
+
+describe('a member that was drained and is back', () => {
+  /** What the cluster test has: three homes, 79 users, of whom four go on shopping. */
+  const usersCount = 79
+  const shoppersCount = 4
+  const namesOf = (user: UserId): string =>
+    world.nodes.find((node) => node.homes.isHome(user))?.name ?? 'nobody'
+  const usersOf = (name: string): number => world.node(name).stores.local.sessionCount(world.node(name).id)
+
+  async function arriveAndDrain(seed: number): Promise<UserId[]> {
+    world = new CartWorld(3, { seed, gossipMs: 1_000, settings: { idleAfterMs: 1_000 } })
+    const users = Array.from({ length: usersCount }, () => world.guest())
+    for (const user of users) await world.run(anyNode().homes.assign(user))
+    world.setDraining('n1', true)
+    expect(await world.until(() => world.node('n1').homes.drained())).toBe(true)
+    return users
+  }
+
+  test.each([
+    ['as busy as the others', 40],
+    // One step of load above the two others, as whoever has just started and serves nobody yet easily is.
+    ['a little busier', 55],
+  ])('gets its share though it is %s', async (_how, loadPercent) => {
+    await arriveAndDrain(1)
+    for (const name of ['n2', 'n3']) world.loadPercents.set(name, 45)
+    world.loadPercents.set('n1', loadPercent)
+    world.setDraining('n1', false)
+    await world.scheduler.runFor(20_000)
+    const counts = ['n1', 'n2', 'n3'].map(usersOf)
+    expect(Math.max(...counts) - Math.min(...counts), `users: ${counts.join(', ')}`).toBeLessThan(4)
+  })
+
+  test('gets nobody while it is so busy that it gives idle users away', async () => {
+    await arriveAndDrain(1)
+    world.loadPercents.set('n1', 60)
+    world.setDraining('n1', false)
+    await world.scheduler.runFor(20_000)
+    expect(usersOf('n1')).toBe(0)
+    world.loadPercents.set('n1', 40)
+    await world.scheduler.runFor(20_000)
+    expect(usersOf('n1')).toBeGreaterThan(20)
+  })
+
+  test('gets some of those who shop and some who are idle', async () => {
+    let moved = 0
+    for (let seed = 1; seed <= 10; seed += 1) {
+      const shoppers = (await arriveAndDrain(seed)).slice(0, shoppersCount)
+      world.setDraining('n1', false)
+      for (let second = 0; second < 10; second += 1) {
+        await Promise.all(shoppers.map((user) => world.run(request(user))))
+        await world.scheduler.runFor(1_000)
+      }
+      expect(usersOf('n1')).toBeGreaterThan(20)
+      moved += shoppers.filter((user) => namesOf(user) === 'n1').length
+      if (seed < 10) world.close()
+    }
+    // A third is its share; all of them would have it serve everybody who shops.
+    expect(moved / (10 * shoppersCount)).toBeGreaterThan(0.1)
+    expect(moved / (10 * shoppersCount)).toBeLessThan(0.6)
+  })
+})

@@ -185,10 +185,7 @@ describe('members', () => {
     }
     const leaving = world.node('n2')
     expect(leaving.stores.local.sessionCount(leaving.id)).toBeGreaterThan(0)
-    world.changeMembers(() => {
-      const record = world.records.find(({ id }) => id === leaving.id)
-      if (record !== undefined) Object.assign(record, { draining: true })
-    })
+    world.setDraining('n2', true)
     expect(await world.until(() => leaving.homes.drained(), 20_000)).toBe(true)
     leaving.crash()
     for (const user of users) {

@@ -115,6 +115,8 @@ export interface Transport {
   setHello(hello: Omit<Hello, 'keyId' | 'proof' | 'protocol'>): void
   /** Consensus messages: may be lost, never block, bounded per peer (dropped when the peer is slow). */
   send(to: MemberId, message: RaftMessage): void
+  /** What was sent to the peer leaves now. Without it that happens at the end of this turn of the event loop. */
+  flush(to: MemberId): void
   /**
    * One request, one answer. Rejects with the peer's Fault, or with Fault `outcome-unknown` when there is no
    * answer in time or the connection breaks after sending, or Fault `internal` when the peer is not connected

@@ -24,6 +24,8 @@ export type PipeResult = 'queued' | 'full' | 'too-large'
 
 export interface Pipe {
   send(frame: Frame): PipeResult
+  /** Hands what is queued to the network now; otherwise that happens at the end of this turn of the event loop. */
+  flush(): void
   /** The peer is trusted from now on to send frames of full size. */
   trusted(): void
   /** Sends what is queued and closes the whole connection that this lane belongs to. */
@@ -100,6 +102,11 @@ export class Link {
   /** False when the message was dropped because the peer is slow. */
   sendRaft(message: RaftMessage): PipeResult {
     return this.#pipe.send({ kind: 'raft', message })
+  }
+
+  /** What was sent leaves now, not at the end of this turn. */
+  flush(): void {
+    if (!this.#closed) this.#pipe.flush()
   }
 
   ask<K extends PeerRequestKind>(request: PeerRequestOf<K>, timeoutMs: number): Promise<PeerResponseOf<K>> {

@@ -272,6 +272,11 @@ export class PeerTable implements LinkHost {
       )
   }
 
+  /** What was sent to the peer leaves now, not at the end of this turn. */
+  flush(to: MemberId): void {
+    this.#openLink(to, 'main')?.flush()
+  }
+
   ask<K extends PeerRequestKind>(
     to: MemberId,
     request: PeerRequestOf<K>,

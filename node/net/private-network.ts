@@ -12,6 +12,7 @@ import type {
 } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { preSharedKey } from '@libp2p/pnet'
+import { readLengthsCheaply } from './noise-lengths.ts'
 import { cipherSizeBytesMax, reserveCipherMemory } from './salsa-memory.ts'
 
 /** The key in the text format that pnet reads. */
@@ -61,13 +62,17 @@ export function privateNetwork(
       const inner = encrypt(components)
       return {
         protocol: inner.protocol,
-        secureInbound: (connection, options) => {
+        secureInbound: async (connection, options) => {
           understood.add(connection)
-          return inner.secureInbound(connection, options)
+          const secured = await inner.secureInbound(connection, options)
+          readLengthsCheaply(secured.connection)
+          return secured
         },
-        secureOutbound: (connection, options) => {
+        secureOutbound: async (connection, options) => {
           understood.add(connection)
-          return inner.secureOutbound(connection, options)
+          const secured = await inner.secureOutbound(connection, options)
+          readLengthsCheaply(secured.connection)
+          return secured
         },
       }
     },

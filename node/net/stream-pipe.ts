@@ -11,6 +11,7 @@ import { FrameReader, encodeFrame, parseFrame } from './frames.ts'
 import type { Frame } from './frames.ts'
 import type { LogLimiter } from './limiter.ts'
 import type { Link, Pipe, PipeResult } from './link.ts'
+import { gatherWindowUpdates } from './window-updates.ts'
 
 /** Consensus sends again, so its messages are dropped first. Two full frames: a batch in flight and the next. */
 const raftQueueBytesMax = 2 * frameSizeBytesMax
@@ -65,6 +66,7 @@ export class StreamPipe implements Pipe {
   constructor(options: StreamPipeOptions) {
     this.#options = options
     this.#stream = options.stream
+    gatherWindowUpdates(this.#stream)
     // libp2p's own listener runs first and sends what it holds in a microtask; this flush comes after it.
     this.#stream.addEventListener('drain', () => this.#scheduleFlush())
     this.#stream.addEventListener('close', () => this.#end('the stream closed'))
@@ -98,9 +100,22 @@ export class StreamPipe implements Pipe {
     return 'queued'
   }
 
+  flush(): void {
+    if (this.#closing) return
+    try {
+      while (this.#queue.length > 0 && !this.#stream.writableNeedsDrain) this.#stream.send(this.#nextBatch())
+    } catch (error) {
+      this.#options.logger.debug(
+        { peer: this.#options.peer, reason: String(error) },
+        'a write to a peer failed',
+      )
+      this.#end('a write failed')
+    }
+  }
+
   close(reason: string): void {
     if (this.#closing) return
-    this.#flush()
+    this.flush()
     this.#closing = true
     this.#options.close(reason)
   }
@@ -125,21 +140,8 @@ export class StreamPipe implements Pipe {
     this.#flushScheduled = true
     this.#options.clock.defer(() => {
       this.#flushScheduled = false
-      this.#flush()
+      this.flush()
     })
-  }
-
-  #flush(): void {
-    if (this.#closing) return
-    try {
-      while (this.#queue.length > 0 && !this.#stream.writableNeedsDrain) this.#stream.send(this.#nextBatch())
-    } catch (error) {
-      this.#options.logger.debug(
-        { peer: this.#options.peer, reason: String(error) },
-        'a write to a peer failed',
-      )
-      this.#end('a write failed')
-    }
   }
 
   #nextBatch(): Buffer {

@@ -174,6 +174,10 @@ class Libp2pTransport implements Transport {
     this.#table.send(to, message)
   }
 
+  flush(to: MemberId): void {
+    this.#table.flush(to)
+  }
+
   request<K extends PeerRequestKind>(
     to: MemberId,
     request: PeerRequestOf<K>,

@@ -6,21 +6,21 @@ import { Raft } from '../core/raft/raft.ts'
 import type { RaftConfig, RaftEffects, RaftInput, RaftMessage } from '../core/raft/types.ts'
 import { Fault } from '../faults.ts'
 import type { LogIndex, MemberId, Term } from '../ids.ts'
-import type { CancelTimer, Clock, Logger, Random, Stores, Transport } from '../ports.ts'
+import type { Clock, Logger, Random, Stores, Transport } from '../ports.ts'
 import { Applier } from './applier.ts'
 import type { Applied } from './applier.ts'
+import { ConsensusSender } from './consensus-sender.ts'
 import { ConsensusWaiters } from './consensus-waiters.ts'
 import type { Bounds, Settings } from './context.ts'
 import type { Counters } from './counters.ts'
 import { dueCut } from './log-cut.ts'
 import { FullDisk, isDiskFull, successorOf, whileThereIsSpace } from './full-disk.ts'
+import { Ticks } from './ticks.ts'
 
 /** Inputs waiting for the next turn; messages beyond it are dropped (Raft sends again), proposals refused. */
 const inboxInputsMax = 20_000
 /** The lease ends before any voter may elect another primary, with room for clocks that drift by 10 %. */
 const leaseShare = 0.8
-/** A tick later than this many intervals means that this process stood still: it is skipped, messages go first. */
-const lateTicksMax = 3
 
 const diskFullRetryDelayMs = 500
 
@@ -57,11 +57,11 @@ export class Consensus {
   #raft: Raft
   readonly #applier: Applier
   readonly #waiters = new ConsensusWaiters()
+  readonly #sender: ConsensusSender
   readonly #tickMs: number
+  readonly #ticks: Ticks
   #inbox: RaftInput[] = []
   #turnScheduled = false
-  #cancelTick: CancelTimer | null = null
-  #tickDueMs = 0
   #stopped = false
   #seen = ''
   #isFollower = true
@@ -75,7 +75,11 @@ export class Consensus {
   constructor(options: ConsensusOptions) {
     this.#options = options
     const { stores } = options
+    this.#sender = new ConsensusSender(options.transport)
     this.#tickMs = options.settings.heartbeatMs / 2
+    const { electionTimeoutMaxMs } = options.settings
+    const beat = (isLate: boolean): void => this.#beat(isLate)
+    this.#ticks = new Ticks({ ...options, intervalMs: this.#tickMs, electionTimeoutMaxMs, beat })
     this.#applier = new Applier({
       log: stores.log,
       shop: stores.shop,
@@ -83,7 +87,7 @@ export class Consensus {
       counters: options.counters,
     })
     this.#isRepairing = this.halted !== null
-    this.#fullDisk = new FullDisk({ ...options, ...stores }, options.settings.electionTimeoutMaxMs)
+    this.#fullDisk = new FullDisk({ ...options, ...stores }, electionTimeoutMaxMs)
     this.#commitIndex = this.#applier.applied.index
     this.#raft = this.#coreFromDisk()
   }
@@ -112,13 +116,13 @@ export class Consensus {
 
   start(): void {
     this.#weighLeading()
-    this.#scheduleTick()
+    this.#ticks.start()
   }
 
   /** No further effects of any kind; waiting proposals and reads fail. */
   stop(): void {
     this.#stopped = true
-    this.#cancelTick?.()
+    this.#ticks.stop()
     this.#waiters.rejectAll(new Fault('outcome-unknown', 'this node is stopping'))
   }
 
@@ -230,25 +234,14 @@ export class Consensus {
     this.#turnSoon()
   }
 
-  #scheduleTick(): void {
-    this.#tickDueMs = this.#options.clock.monotonicMs() + this.#tickMs
-    this.#cancelTick = this.#options.clock.timer(this.#tickMs, () => {
-      const lateMs = this.#options.clock.monotonicMs() - this.#tickDueMs
-      // After a stall the messages that arrived meanwhile are drained before time goes on.
-      // A former voter that lives on the broadcast does not campaign.
-      if (this.#options.stores.shop.feed() !== 'log') return this.#scheduleTick()
-      // Who can't write a vote or a term does not campaign; the turn tries the disk again when that is due.
-      if (this.diskFull !== null) this.#turnSoon()
-      else this.#tick(lateMs)
-      this.#scheduleTick()
-    })
-  }
-
-  #tick(lateMs: number): void {
+  #beat(isLate: boolean): void {
+    // A former voter that lives on the broadcast does not campaign.
+    if (this.#options.stores.shop.feed() !== 'log') return
+    // Who can't write a vote or a term does not campaign; the turn tries the disk again when that is due.
+    if (this.diskFull !== null) return this.#turnSoon()
     if (this.lacksState() || this.#isRepairing) this.#options.hooks.stateWanted()
     this.#weighLeading()
-    if (lateMs <= lateTicksMax * this.#tickMs) this.#enqueue({ kind: 'tick' })
-    else this.#stoodStill(lateMs)
+    if (!isLate) this.#enqueue({ kind: 'tick' })
   }
 
   /**
@@ -266,14 +259,6 @@ export class Consensus {
     else this.transfer(null).then(tell, tell)
   }
 
-  /** Normal for a moment on a busy machine; worth a warning when an election could have come of it. */
-  #stoodStill(lateMs: number): void {
-    const { logger, settings } = this.#options
-    const message = 'this process stood still; messages go before ticks'
-    if (lateMs < settings.electionTimeoutMaxMs) logger.debug({ lateMs: Math.round(lateMs) }, message)
-    else logger.warn({ lateMs: Math.round(lateMs) }, message)
-  }
-
   /** One turn: all inputs that are here, then the effects of `persisted`, then one batch of applying. */
   #turn(): void {
     if (this.#stopped) return
@@ -282,9 +267,13 @@ export class Consensus {
         this.#waiters.refuse(ref, fault),
       )
       this.#inbox = []
-      if (inputs.length > 0) this.#perform(this.#raft.step(inputs, this.#options.clock.monotonicMs()))
+      const isIdle = inputs.length === 0
+      const effects = isIdle ? null : this.#raft.step(inputs, this.#options.clock.monotonicMs())
+      this.#sender.sendNews(effects?.messages ?? [])
+      if (effects !== null) this.#perform(effects)
       this.#apply()
       this.#noticeChange()
+      if (this.#sender.isWaiting) this.#turnSoon()
     } catch (error) {
       this.stop()
       this.#options.hooks.fatal(error)
@@ -328,10 +317,9 @@ export class Consensus {
   }
 
   #perform(effects: RaftEffects): void {
-    const { transport } = this.#options
     if (!this.#persist(effects)) return
+    this.#sender.send(effects.messages, effects.commitIndex > this.#commitIndex)
     this.#commitIndex = effects.commitIndex
-    for (const { to, message } of effects.messages) transport.send(to, message)
     this.#waiters.settle(effects)
     for (const member of effects.snapshotsWanted) this.#options.hooks.snapshotWanted(member)
     const last = effects.append.at(-1)

@@ -82,6 +82,20 @@ describe.each(worlds)('transport over $name', ({ make }) => {
     ])
   })
 
+  test('2b what is flushed leaves before what is sent later, and a peer that is not there is no fault', async () => {
+    const [one, other] = await pair()
+    const heartbeats = [1, 2, 3].map(
+      (round) => ({ kind: 'heartbeat', term: 3, commitIndex: 6, round }) as const,
+    )
+    for (const heartbeat of heartbeats) {
+      one.transport.send(other.id, heartbeat)
+      one.transport.flush(other.id)
+    }
+    await world.until(() => other.handlers.raftMessages.length === 3, 'all three')
+    expect(other.handlers.raftMessages.map(({ message }) => message)).toEqual(heartbeats)
+    one.transport.flush(one.id)
+  })
+
   test('3 a request is answered, on either lane and in both directions', async () => {
     const [one, other] = await pair()
     other.handlers.answer = async (_from, request) => ({ index: request.kind === 'read-index' ? 42 : 0 })

@@ -106,6 +106,10 @@ export class SimTransport implements Transport {
     this.table.send(to, message)
   }
 
+  flush(to: MemberId): void {
+    this.table.flush(to)
+  }
+
   request<K extends PeerRequestKind>(
     to: MemberId,
     request: PeerRequestOf<K>,

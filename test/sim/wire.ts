@@ -104,6 +104,8 @@ export class SimWire {
   #pipe(from: End, to: End, lane: Lane): Pipe {
     return {
       send: (frame) => this.#send(from, to, lane, frame),
+      // Everything leaves at once here.
+      flush: () => undefined,
       trusted: () => undefined,
       close: () => this.#closeLocally(from, to),
     }

@@ -64,6 +64,7 @@ export class ConsensusNode {
         this.sent.push({ to, message })
         this.#world.deliver(this, to, message)
       },
+      flush: () => undefined,
     } as unknown as Transport
     return new Consensus({
       settings,

@@ -3,8 +3,8 @@
  * append, one turn later, says the same, so that news waits for that turn and is dropped when it has an append: half
  * of all consensus messages were such heartbeats and their replies (dissertation, section 10.2, on batching).
  */
-import type { RaftEffects } from '../core/raft/types.ts'
-import type { MemberId } from '../ids.ts'
+import type { RaftEffects, RaftMessage } from '../core/raft/types.ts'
+import type { LogIndex, MemberId } from '../ids.ts'
 import type { Transport } from '../ports.ts'
 
 type Outgoing = RaftEffects['messages'][number]
@@ -19,6 +19,16 @@ function saysAsMuch({ to, message }: Outgoing, news: Outgoing): boolean {
     message.round >= news.message.round &&
     message.commitIndex >= news.message.commitIndex
   )
+}
+
+/** Appends, and everything else. */
+export function appendsFirst(messages: RaftEffects['messages']): [Outgoing[], Outgoing[]] {
+  const isAppend = ({ message }: Outgoing): boolean => message.kind === 'append'
+  return [messages.filter(isAppend), messages.filter((outgoing) => !isAppend(outgoing))]
+}
+
+function lastIndexOf({ previousIndex, entries }: Extract<RaftMessage, { kind: 'append' }>): LogIndex {
+  return previousIndex + entries.length
 }
 
 export class ConsensusSender {
@@ -42,6 +52,16 @@ export class ConsensusSender {
       if (!messages.some((outgoing) => saysAsMuch(outgoing, news)))
         this.#transport.send(news.to, news.message)
     }
+  }
+
+  /**
+   * Before the own disk has what a primary appends, the others get it, so that the disks write at the same time: it
+   * counts itself only once its own has it (dissertation, section 10.2.1). Returns the last index that left, 0 if none.
+   */
+  sendAppends(appends: RaftEffects['messages']): LogIndex {
+    this.send(appends, false)
+    const through = appends.map(({ message }) => (message.kind === 'append' ? lastIndexOf(message) : 0))
+    return Math.max(0, ...through)
   }
 
   /** Everything that a step wants sent is on disk. `isNews`: it committed entries, and its heartbeats tell that. */

@@ -2,6 +2,7 @@
 import type { ProposalResult, RaftEffects } from '../core/raft/types.ts'
 import { Fault } from '../faults.ts'
 import type { LogIndex, Term } from '../ids.ts'
+import { outcomeUnknown } from './waiting.ts'
 
 type Waiter<T> = { resolve: (value: T) => void; reject: (fault: Fault) => void }
 type Refusal = Extract<ProposalResult, { accepted: false }>['reason']
@@ -58,12 +59,16 @@ export class ConsensusWaiters {
   }
 
   /**
-   * A step that found no space on the disk, so that nothing of it happened: its proposals were never on a disk nor sent,
-   * and never will be (API.md, "Outcome rule"). The core that knew of the reads and hand-overs is gone.
+   * A step that found no space on the disk. Of its proposals, those behind `sentThrough` were never on a disk nor sent,
+   * and never will be; the others may still be committed by who got them (API.md, "Outcome rule"). The core that knew of
+   * the reads and hand-overs is gone.
    */
-  takeBack(effects: RaftEffects, fault: Fault): void {
-    for (const result of effects.proposals)
-      this.refuse(result.ref, result.accepted ? fault : refusal(result.reason))
+  takeBack(effects: RaftEffects, fault: Fault, sentThrough: LogIndex): void {
+    for (const result of effects.proposals) {
+      const isSent = result.accepted && result.index <= sentThrough
+      const reason = result.accepted ? fault : refusal(result.reason)
+      this.refuse(result.ref, isSent ? outcomeUnknown() : reason)
+    }
     for (const waiter of this.#read.values()) waiter.reject(refusal('not-primary'))
     this.#read.clear()
     for (const waiter of this.#transfer.values()) waiter.resolve(false)

@@ -1,6 +1,7 @@
 /**
  * Drives the consensus core: gathers the inputs of one turn, steps, persists, sends, applies, in that order
- * (DESIGN.md section 3; dissertation section 10.2). Nothing leaves this node before the disk has it.
+ * (DESIGN.md section 3; dissertation section 10.2). Nothing leaves this node before the disk has it, but for what a
+ * primary appends, which says nothing of its disk (section 10.2.1).
  */
 import { Raft } from '../core/raft/raft.ts'
 import type { RaftConfig, RaftEffects, RaftInput, RaftMessage } from '../core/raft/types.ts'
@@ -9,7 +10,7 @@ import type { LogIndex, MemberId, Term } from '../ids.ts'
 import type { Clock, Logger, Random, Stores, Transport } from '../ports.ts'
 import { Applier } from './applier.ts'
 import type { Applied } from './applier.ts'
-import { ConsensusSender } from './consensus-sender.ts'
+import { ConsensusSender, appendsFirst } from './consensus-sender.ts'
 import { ConsensusWaiters } from './consensus-waiters.ts'
 import type { Bounds, Settings } from './context.ts'
 import type { Counters } from './counters.ts'
@@ -281,14 +282,14 @@ export class Consensus {
   }
 
   /** False when the disk has no space: then the whole step did not happen, and nothing of it may leave this node. */
-  #persist(effects: RaftEffects): boolean {
+  #persist(effects: RaftEffects, sentThrough: LogIndex): boolean {
     if (effects.hardState === null && effects.truncateFrom === null && effects.append.length === 0)
       return true
     try {
       this.#options.stores.log.persist(effects)
     } catch (error) {
       if (!isDiskFull(error)) throw error
-      this.#takeBack(effects, error)
+      this.#takeBack(effects, error, sentThrough)
       return false
     }
     this.#fullDisk.written()
@@ -298,9 +299,9 @@ export class Consensus {
 
   /**
    * The core is ahead of the disk: it begins anew from what is there, as after a crash, which Raft allows at any point.
-   * What the failed step took into the log was never on a disk nor sent: those proposals did not happen and never will.
+   * What the failed step took into the log was never on this disk; what left through `sentThrough` may be on others.
    */
-  #takeBack(effects: RaftEffects, fault: Fault): void {
+  #takeBack(effects: RaftEffects, fault: Fault, sentThrough: LogIndex): void {
     const { logger, transport, counters } = this.#options
     const former = this.#raft
     const successor = successorOf(former)
@@ -313,12 +314,15 @@ export class Consensus {
     // The lease ended with the former core (DESIGN.md section 3: dropped before the successor is told).
     if (successor !== null && former.term === this.#raft.term)
       transport.send(successor, { kind: 'timeout-now', term: former.term })
-    this.#waiters.takeBack(effects, fault)
+    this.#waiters.takeBack(effects, fault, sentThrough)
   }
 
   #perform(effects: RaftEffects): void {
-    if (!this.#persist(effects)) return
-    this.#sender.send(effects.messages, effects.commitIndex > this.#commitIndex)
+    // Its term and vote are on disk from an earlier step.
+    const isPrimary = this.#raft.role === 'primary' && effects.hardState === null
+    const [early, late] = isPrimary ? appendsFirst(effects.messages) : [[], effects.messages]
+    if (!this.#persist(effects, this.#sender.sendAppends(early))) return
+    this.#sender.send(late, effects.commitIndex > this.#commitIndex)
     this.#commitIndex = effects.commitIndex
     this.#waiters.settle(effects)
     for (const member of effects.snapshotsWanted) this.#options.hooks.snapshotWanted(member)

@@ -2,7 +2,7 @@ import { InvariantError, assert } from '../faults.ts'
 import type { ClusterId, LogIndex, MemberId, Term } from '../ids.ts'
 import type { HardState, Identity, LogEntry, LogStore, RaftConfig } from '../ports.ts'
 import type { Connection } from './connection.ts'
-import { LogTail } from './log-tail.ts'
+import { LogTail, entrySizeBytes } from './log-tail.ts'
 
 type NodeRow = {
   member_id: string
@@ -18,6 +18,8 @@ type NodeRow = {
 type PeerStarts = { starts: number; lastTerm: Term; lastIndex: LogIndex }
 type Write = Parameters<LogStore['persist']>[0]
 
+/** The size is asked for after each batch that is applied, and asking SQLite costs as much as a few entries. */
+const measureAfterBytes = 256 * 1024
 const noConfig: RaftConfig = { voters: [], learners: [] }
 const selectEntry = 'SELECT "index", term, kind, data FROM entries WHERE "index" = ?'
 
@@ -40,6 +42,9 @@ export class SqliteLogStore implements LogStore {
   #hardState: HardState
   #snapshot: { index: LogIndex; term: Term; config: RaftConfig }
   #lastIndex: LogIndex
+  /** Size of the database when it was last asked for, null after something was deleted, and what was written since. */
+  #measuredBytes: number | null = null
+  #addedBytes = 0
 
   /** Counts this start, on disk. */
   constructor(connection: Connection) {
@@ -126,8 +131,12 @@ export class SqliteLogStore implements LogStore {
     if (hardState !== null) assert(hardState.term >= this.#hardState.term, 'the term must not go back')
     this.#connection.transaction(() => this.#write(write))
     if (hardState !== null) this.#hardState = hardState
-    if (truncateFrom !== null) this.#tail.truncateFrom(truncateFrom)
+    if (truncateFrom !== null) {
+      this.#tail.truncateFrom(truncateFrom)
+      this.#measuredBytes = null
+    }
     this.#tail.append(append)
+    for (const entry of append) this.#addedBytes += entrySizeBytes(entry)
     this.#lastIndex = lastKept + append.length
   }
 
@@ -177,6 +186,7 @@ export class SqliteLogStore implements LogStore {
       )
     })
     this.#snapshot = { index, term, config }
+    this.#measuredBytes = null
   }
 
   peerStarts(peer: MemberId): PeerStarts | null {
@@ -191,7 +201,11 @@ export class SqliteLogStore implements LogStore {
   }
 
   sizeBytes(): number {
-    return this.#connection.sizeBytes()
+    if (this.#measuredBytes === null || this.#addedBytes >= measureAfterBytes) {
+      this.#measuredBytes = this.#connection.sizeBytes()
+      this.#addedBytes = 0
+    }
+    return this.#measuredBytes + this.#addedBytes
   }
 
   close(): void {

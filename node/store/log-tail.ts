@@ -7,7 +7,8 @@ const tailSizeBytesMax = 16 * 1024 * 1024
 /** What an entry costs beside its data. */
 const entryOverheadBytes = 100
 
-function costBytes(entry: LogEntry): number {
+/** Near enough for bounds: commands are mostly ASCII. */
+export function entrySizeBytes(entry: LogEntry): number {
   return entry.data.length + entryOverheadBytes
 }
 
@@ -30,7 +31,7 @@ export class LogTail {
   append(entries: readonly LogEntry[]): void {
     for (const entry of entries) {
       this.#entries.push(entry)
-      this.#sizeBytes += costBytes(entry)
+      this.#sizeBytes += entrySizeBytes(entry)
     }
     while (this.#sizeBytes > tailSizeBytesMax && this.#start < this.#entries.length - 1) this.#dropFirst()
     this.#cut()
@@ -40,7 +41,7 @@ export class LogTail {
     const first = this.firstIndex()
     if (first === null) return
     const keep = Math.max(0, index - first)
-    for (const entry of this.#entries.splice(this.#start + keep)) this.#sizeBytes -= costBytes(entry)
+    for (const entry of this.#entries.splice(this.#start + keep)) this.#sizeBytes -= entrySizeBytes(entry)
   }
 
   dropThrough(index: LogIndex): void {
@@ -58,7 +59,7 @@ export class LogTail {
   #dropFirst(): void {
     const entry = this.#entries[this.#start]
     if (entry === undefined) return
-    this.#sizeBytes -= costBytes(entry)
+    this.#sizeBytes -= entrySizeBytes(entry)
     this.#start += 1
   }
 

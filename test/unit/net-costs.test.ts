@@ -62,8 +62,9 @@ test('the node opens its window again when half of it is used, not after each me
 })
 
 test('a message larger than the window gets through', async () => {
-  const { lane } = await watched()
+  const { node, lane } = await watched()
   await ask(lane, 3, windowSizeBytes * 5)
+  expect(node.handlers.requests.length).toBe(3)
 })
 
 test('no error is made to learn that no further message is here', async () => {

@@ -127,7 +127,10 @@ export type RaftEffects = {
   hardState: HardState | null
   /** Not null: delete own entries from this index on, before appending. */
   truncateFrom: LogIndex | null
-  /** Must be on disk before any message is sent; the driver then steps `persisted`. */
+  /**
+   * Must be on disk before any message is sent, but for the appends of who was primary before this step; the driver then
+   * steps `persisted`, which is what makes the own disk count (dissertation, section 10.2.1).
+   */
   append: LogEntry[]
   messages: { to: MemberId; message: RaftMessage }[]
   /** Entries through this index are committed (never moves back); the driver applies what it has not yet. */

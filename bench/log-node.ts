@@ -46,13 +46,16 @@ const commandSizeBytes = 600
 /** Of account ids that nobody has: applying looks the account up, finds none, and keeps that answer. */
 const nobody = `a${'0'.repeat(32)}`
 
+const filling = 'f'.repeat(commandSizeBytes)
+const body = { kind: 'account.delete', user: nobody, previousHash: 'none' } as const
+
 /** A command that is cheap to apply, of exactly the size; what fills it is dropped by its schema. */
 function commandText(number: number): string {
-  const body = { kind: 'account.delete', user: nobody, previousHash: 'none' }
-  const command = { v: commandVersion, id: `bench:${process.pid}:${number}`, atMs: 0, body, fill: '' }
-  const fill = commandSizeBytes - JSON.stringify(command).length
-  return JSON.stringify({ ...command, fill: 'f'.repeat(fill) })
+  const id = `bench:${process.pid}:${number}`
+  const fill = filling.slice(emptyLength + id.length)
+  return JSON.stringify({ v: commandVersion, id, atMs: 0, body, fill })
 }
+const emptyLength = JSON.stringify({ v: commandVersion, id: '', atMs: 0, body, fill: '' }).length
 
 /** What applying asks of a shop for these commands, answered without a database. */
 function emptyShop(voters: readonly MemberId[]): ShopStore {

@@ -167,8 +167,20 @@ export function faultFromWire(fault: PeerFault): Fault {
   return new Fault(code, message, data, retryAfterSeconds === undefined ? {} : { retryAfterSeconds })
 }
 
+/** Appends go to several members, and are most of what a primary puts into bytes. Nobody changes these. */
+const encodedAppends = new WeakMap<RaftMessage, Buffer>()
+
 /** Length and JSON text in one buffer; null when it is larger than a frame may be. */
 export function encodeFrame(frame: Frame): Buffer | null {
+  if (frame.kind !== 'raft' || frame.message.kind !== 'append') return toBytes(frame)
+  const known = encodedAppends.get(frame.message)
+  if (known !== undefined) return known
+  const bytes = toBytes(frame)
+  if (bytes !== null) encodedAppends.set(frame.message, bytes)
+  return bytes
+}
+
+function toBytes(frame: Frame): Buffer | null {
   const text = JSON.stringify(frame)
   const sizeBytes = Buffer.byteLength(text)
   if (sizeBytes > frameSizeBytesMax) return null

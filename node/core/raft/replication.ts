@@ -1,6 +1,6 @@
 /** Replication and commit (Raft section 5.3 and 5.4.2; etcd-io/raft, `raft.go` and `tracker/`). */
 import { assert } from '../../faults.ts'
-import type { LogIndex, MemberId } from '../../ids.ts'
+import type { LogIndex, MemberId, Term } from '../../ids.ts'
 import { committedIndex, reachedByMajority } from '../quorum.ts'
 import { decodeConfig } from './config.ts'
 import { entrySizeBytes } from './log.ts'
@@ -47,15 +47,25 @@ function sendAppend(core: RaftState, member: MemberId, progress: Progress): bool
     wantSnapshot(core, member, progress)
     return false
   }
-  const entries = core.log.entries(progress.nextIndex, core.log.lastIndex, appendBytesMax)
-  const round = core.round()
-  const { term, commitIndex } = core
-  core.send(member, { kind: 'append', term, previousIndex, previousTerm, entries, commitIndex, round })
+  const append = appendAfter(core, previousIndex, previousTerm)
+  const { entries, commitIndex, round } = append
+  core.send(member, append)
   const throughIndex = previousIndex + entries.length
   const sizeBytes = entries.reduce((sum, entry) => sum + entrySizeBytes(entry), 0)
   progress.sent(throughIndex, entries.length, sizeBytes, round)
   progress.commitSent = Math.max(progress.commitSent, Math.min(commitIndex, throughIndex))
   return true
+}
+
+/** Members that lack the same get one and the same message, so that it need be put into bytes once. */
+function appendAfter(core: RaftState, previousIndex: LogIndex, previousTerm: Term): Of<'append'> {
+  const { term, commitIndex } = core
+  const { message: other } = core.effects.messages.at(-1) ?? {}
+  const round = core.round()
+  if (other?.kind === 'append' && other.previousIndex === previousIndex && other.commitIndex === commitIndex)
+    return other
+  const entries = core.log.entries(previousIndex + 1, core.log.lastIndex, appendBytesMax)
+  return { kind: 'append', term, previousIndex, previousTerm, entries, commitIndex, round }
 }
 
 /** Only to a member that answers; otherwise the next heartbeat reply tries again. */

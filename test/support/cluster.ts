@@ -156,7 +156,7 @@ export async function withCluster<T>(
     failed = false
     return result
   } catch (error) {
-    console.error(`cluster kept in ${cluster.directory}\n${cluster.logTails()}`)
+    console.error(error, `cluster kept in ${cluster.directory}\n${cluster.logTails()}`)
     throw error
   } finally {
     await close(failed)

@@ -67,6 +67,8 @@ type State = {
   sizeBytes: number
 }
 
+const nothingNew: MergeResult = { kind: 'merged', changed: false, lineageChanged: false, additions: [] }
+
 /** Bytes of a struct beside its key and value (info, parent, lengths), rounded up. */
 const structOverheadSizeBytes = 24
 
@@ -113,7 +115,7 @@ function emptyState(options: { clientId: number; lineage: string }, generation: 
 
 function openState(frame: Frame, sizeBytes: number, clientId: number): State {
   const checked = checkUpdate(frame.update)
-  const doc = applyToScratch(newDocument(), checked)
+  const doc = applyToScratch(null, checked)
   if (doc === null) throw new Fault('invalid-request', 'not a full cart document: something is missing')
   checkPresent(doc, checked.facts)
   doc.clientID = unusedClientId(doc, clientId)
@@ -255,21 +257,27 @@ export class CartDocument {
    * `too-large`; this document is unchanged then, and when the answer is `need-full`.
    */
   merge(incoming: Uint8Array): MergeResult {
+    if (this.isItself(incoming)) return nothingNew
     const frame = decodeFrame(incoming)
     if (frame.lineage === this.state.lineage) return this.mergeSameLineage(frame)
     if (frame.kind === 'delta') return { kind: 'need-full' }
     return this.mergeOtherLineage(openState(frame, incoming.byteLength, this.state.doc.clientID))
   }
 
+  /** Most carts that are brought around are what the receiver has, to the byte: nothing in them needs to be looked at. */
+  private isItself(incoming: Uint8Array): boolean {
+    if (incoming.byteLength !== this.state.sizeBytes) return false
+    return Buffer.compare(incoming, encodeFull(this.state)) === 0
+  }
+
   private mergeSameLineage(frame: Frame): MergeResult {
     const { doc, knowledge, generation } = this.state
     if (frame.generation !== generation) throw new Fault('invalid-request', 'a lineage has one generation')
     const checked = checkUpdate(frame.update)
-    const unchanged: MergeResult = { kind: 'merged', changed: false, lineageChanged: false, additions: [] }
     const isKnown = hasAll(doc, checked)
     if (isKnown && !checked.hasDeletions) {
       checkPresent(doc, checked.facts)
-      return unchanged
+      return nothingNew
     }
     const scratch = applyToScratch(doc, checked)
     if (scratch === null) {
@@ -279,7 +287,7 @@ export class CartDocument {
     }
     checkPresent(scratch, checked.facts)
     checkPresent(scratch, knowledge.everything())
-    if (isKnown) return unchanged
+    if (isKnown) return nothingNew
     const estimate = this.state.sizeBytes + frame.update.byteLength
     // A full state repeats what is here, so only for a delta is the sum near enough to spare an encoding.
     const isExact = frame.kind === 'full' || estimate > cartDocumentSizeBytesMax
@@ -301,8 +309,7 @@ export class CartDocument {
       this.state = other
       return { kind: 'merged', changed: true, lineageChanged: true, additions: this.additionsSince(before) }
     }
-    if (isFolded(ours.knowledge, ours.lineage, other.knowledge))
-      return { kind: 'merged', changed: false, lineageChanged: false, additions: [] }
+    if (isFolded(ours.knowledge, ours.lineage, other.knowledge)) return nothingNew
     const update = record(ours, absorbFacts(ours.knowledge, other.knowledge, { forwarded: true }))
     const additions = this.additionsSince(before)
     return { kind: 'merged', changed: update !== null, lineageChanged: false, additions }

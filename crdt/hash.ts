@@ -1,5 +1,5 @@
 /** Names made by hashing. All are base64url, truncated to what their use needs; the reasons are stated. */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { UserId } from '../node/ids.ts'
 import type { CartEdit, RequestKey } from './types.ts'
 
@@ -13,10 +13,7 @@ export const operationHashLength = 8
 export const lineageLength = 16
 
 function hashText(purpose: string, parts: readonly (string | number)[], length: number): string {
-  return createHash('sha256')
-    .update(JSON.stringify([purpose, ...parts]))
-    .digest('base64url')
-    .slice(0, length)
+  return sha256Base64(JSON.stringify([purpose, ...parts])).slice(0, length)
 }
 
 /** One life of one process in one user's cart; `nonce` is another one after each failed write (CART.md, "Dot"). */
@@ -42,13 +39,13 @@ export function newLineage(random: Uint8Array): string {
 }
 
 export function sha256Hex(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+  return hash('sha256', text, 'hex')
 }
 
 export function sha256(bytes: Uint8Array): Buffer {
-  return createHash('sha256').update(bytes).digest()
+  return hash('sha256', bytes, 'buffer')
 }
 
 export function sha256Base64(text: string): string {
-  return createHash('sha256').update(text).digest('base64url')
+  return hash('sha256', text, 'base64url')
 }

@@ -117,11 +117,14 @@ function hasPending(doc: Y.Doc): boolean {
   return doc.store.pendingStructs !== null || doc.store.pendingDs !== null
 }
 
-/** The document with the update, as a new one; null when structs before it are missing. Faults: `invalid-request`. */
-export function applyToScratch(doc: Y.Doc, checked: CheckedUpdate): Y.Doc | null {
+/**
+ * The document (null: an empty one) with the update, as a new one; null when structs before it are missing. Faults:
+ * `invalid-request`.
+ */
+export function applyToScratch(doc: Y.Doc | null, checked: CheckedUpdate): Y.Doc | null {
   const scratch = newDocument()
   try {
-    Y.applyUpdate(scratch, Y.encodeStateAsUpdate(doc))
+    if (doc !== null) Y.applyUpdate(scratch, Y.encodeStateAsUpdate(doc))
     Y.applyUpdate(scratch, checked.update)
   } catch (error) {
     throw refuse('it can not be integrated', error)

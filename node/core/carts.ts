@@ -1,5 +1,5 @@
 /** Pure decisions about carts: the hash that a shopper agrees to, and what the catalog allows. */
-import { createHash } from 'node:crypto'
+import { hash as hashOnce } from 'node:crypto'
 import { orderLinesMax, priceAmountMax } from '../commands.ts'
 import { Fault } from '../faults.ts'
 import type { HomeRecord } from '../messages.ts'
@@ -15,9 +15,7 @@ export type HashedLine = { readonly sku: string; readonly quantity: number; read
  */
 export function cartHash(lines: readonly HashedLine[], currency: string): string {
   const sorted = inOrder(lines).map(({ sku, quantity, unitPrice }) => [sku, quantity, unitPrice])
-  return createHash('sha256')
-    .update(JSON.stringify(['cart', currency, sorted]))
-    .digest('hex')
+  return hashOnce('sha256', JSON.stringify(['cart', currency, sorted]), 'hex')
 }
 
 function inOrder<Line extends HashedLine>(lines: readonly Line[]): Line[] {

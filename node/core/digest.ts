@@ -7,7 +7,7 @@
  * That is no concern here: everybody who can write rows is trusted with all of them, and the digest is a check
  * against bugs, loss and rot, for which the sum is as good as the hash beneath it.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { AccountRecord, OrderRecord, Product, Variant } from '../commands.ts'
 import type { Digest } from '../ids.ts'
 
@@ -17,7 +17,7 @@ export const emptyDigest = '0'.repeat(64) as Digest
 const modulusMask = (1n << 256n) - 1n
 
 function rowValue(text: string): bigint {
-  return BigInt(`0x${createHash('sha256').update(text).digest('hex')}`)
+  return BigInt(`0x${hash('sha256', text, 'hex')}`)
 }
 
 /** A digest being updated; `toDigest` gives its 64 hex digits. */

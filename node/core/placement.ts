@@ -4,7 +4,7 @@
  * "Weighted distributed hash tables"). Promises: the same answer on every node for the same members version, and a
  * join, a leave or a changed capacity moves only the users that it must (DESIGN.md section 6).
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { MemberRecord } from '../commands.ts'
 import type { MemberId, UserId } from '../ids.ts'
 
@@ -15,8 +15,8 @@ const hashBits = 52
 
 /** Uniform in (0, 1), never 0 or 1, from user and member alone. */
 function unitHash(user: UserId, member: MemberId): number {
-  const hash = createHash('sha256').update(`souk placement\n${user}\n${member}`).digest()
-  const bits = Number(hash.readBigUInt64BE(0) >> BigInt(64 - hashBits))
+  const digest = hash('sha256', `souk placement\n${user}\n${member}`, 'buffer')
+  const bits = Number(digest.readBigUInt64BE(0) >> BigInt(64 - hashBits))
   return (bits + 0.5) / 2 ** hashBits
 }
 

@@ -2,7 +2,7 @@
  * Intents: a cart frozen for ordering, what the shopper is shown of it until there is a decision, and what a decision
  * means for the cart (DESIGN.md section 7). No I/O of its own.
  */
-import { createHash } from 'node:crypto'
+import { hash as hashOnce } from 'node:crypto'
 import type { CartDocument, CartLine, IntentLine, OrderIntent } from '../../crdt/cart.ts'
 import { orderIntentSchema } from '../commands.ts'
 import type { OrderIntent as ProposedIntent, OrderRecord } from '../commands.ts'
@@ -28,7 +28,7 @@ const titleLengthMax = 600
 const singleVariantTitle = 'Default Title'
 
 function hashOf(parts: readonly unknown[]): string {
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex')
+  return hashOnce('sha256', JSON.stringify(parts), 'hex')
 }
 
 /** One key of one user is one order, wherever and however often it is sent. */

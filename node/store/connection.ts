@@ -121,8 +121,10 @@ export class Connection {
     this.#guard(() => this.#database.close())
   }
 
-  #pragma(name: string): number {
-    return Number(this.#database.pragma(name, { simple: true }))
+  /** As a prepared statement: `database.pragma` prepares it anew each time, and sizes are asked after every batch. */
+  #pragma(name: 'page_count' | 'freelist_count' | 'page_size'): number {
+    const row = this.#statement(`PRAGMA ${name}`).get() as { [column: string]: number }
+    return Number(row[name])
   }
 
   #statement(sql: string): Statement {

@@ -15,9 +15,12 @@ type Row = {
 /** Table `carts`: one Y.Doc per user, as bytes. */
 export class CartTable {
   readonly #connection: Connection
+  /** Asked whenever a home is chosen, and counting reads the whole table; null when rows may have come or gone. */
+  #count: number | null = null
 
   constructor(connection: Connection) {
     this.#connection = connection
+    connection.onReset(() => (this.#count = null))
   }
 
   get(user: UserId): CartRow | null {
@@ -35,6 +38,7 @@ export class CartTable {
   }
 
   put(row: CartRow): void {
+    this.#count = null
     this.#connection.run(
       `INSERT INTO carts (user, state, hash, delivered, synced_hash, held, updated_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (user) DO UPDATE SET state = excluded.state, hash = excluded.hash, delivered = excluded.delivered,
@@ -55,6 +59,7 @@ export class CartTable {
   }
 
   delete(user: UserId): void {
+    this.#count = null
     this.#connection.run('DELETE FROM carts WHERE user = ?', user)
   }
 
@@ -64,6 +69,8 @@ export class CartTable {
   }
 
   count(): number {
-    return this.#connection.one<{ count: number }>('SELECT count(*) AS count FROM carts')?.count ?? 0
+    const sql = 'SELECT count(*) AS count FROM carts'
+    this.#count ??= this.#connection.one<{ count: number }>(sql)?.count ?? 0
+    return this.#count
   }
 }

@@ -16,9 +16,12 @@ function toSession(row: Row): SessionRow {
 /** Table `sessions`: which home each user has. */
 export class SessionTable {
   readonly #connection: Connection
+  /** By home, as in `CartTable`: emptied when rows may have changed. One home is asked about, the own node. */
+  readonly #counts = new Map<MemberId, number>()
 
   constructor(connection: Connection) {
     this.#connection = connection
+    connection.onReset(() => this.#counts.clear())
   }
 
   get(user: UserId): SessionRow | null {
@@ -27,6 +30,7 @@ export class SessionTable {
   }
 
   put(session: SessionRow): void {
+    this.#counts.clear()
     this.#connection.run(
       `INSERT OR REPLACE INTO sessions (user, epoch, home, previous_members, last_active_at_ms) VALUES (?, ?, ?, ?, ?)`,
       session.user,
@@ -38,6 +42,7 @@ export class SessionTable {
   }
 
   delete(user: UserId): void {
+    this.#counts.clear()
     this.#connection.run('DELETE FROM sessions WHERE user = ?', user)
   }
 
@@ -47,7 +52,11 @@ export class SessionTable {
   }
 
   count(home: MemberId): number {
+    const known = this.#counts.get(home)
+    if (known !== undefined) return known
     const sql = 'SELECT count(*) AS count FROM sessions WHERE home = ?'
-    return this.#connection.one<{ count: number }>(sql, home)?.count ?? 0
+    const count = this.#connection.one<{ count: number }>(sql, home)?.count ?? 0
+    this.#counts.set(home, count)
+    return count
   }
 }

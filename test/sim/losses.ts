@@ -5,7 +5,7 @@
 import { CartDocument } from '../../crdt/cart.ts'
 import type { RaftConfig } from '../../node/core/raft/types.ts'
 import type { MemberId, UserId } from '../../node/ids.ts'
-import type { Stores } from '../../node/ports.ts'
+import type { CartRow, Stores } from '../../node/ports.ts'
 import type { Cluster } from './cluster.ts'
 import type { Host } from './host.ts'
 
@@ -48,23 +48,25 @@ export function breaksMajority(cluster: Cluster, host: Host): boolean {
 export function soleCopies(cluster: Cluster, host: Host, users: readonly UserId[]): UserId[] {
   const others = staying(cluster).filter((other) => other !== host)
   return users.filter((user) => {
-    const own = stateOf(host, user)
+    const own = copyOf(host, user)
     if (own === null) return false
-    const union = openCart(others.map((other) => stateOf(other, user)).filter((state) => state !== null))
+    const copies = others.map((other) => copyOf(other, user)).filter((copy) => copy !== null)
+    if (copies.some(({ hash }) => hash === own.hash)) return false
+    const union = openCart(copies)
     if (union === null) return true
     const before = union.contentHash()
-    union.merge(own)
+    union.merge(own.state)
     return union.contentHash() !== before
   })
 }
 
-function stateOf(host: Host, user: UserId): Uint8Array | null {
-  return host.stores?.local.cart(user)?.state ?? null
+function copyOf(host: Host, user: UserId): CartRow | null {
+  return host.stores?.local.cart(user) ?? null
 }
 
-function openCart([first, ...rest]: readonly Uint8Array[]): CartDocument | null {
+function openCart([first, ...rest]: readonly CartRow[]): CartDocument | null {
   if (first === undefined) return null
-  const document = CartDocument.load(first, { clientId: 1 })
-  for (const state of rest) document.merge(state)
+  const document = CartDocument.load(first.state, { clientId: 1 })
+  for (const { state } of rest) document.merge(state)
   return document
 }

@@ -1,22 +1,18 @@
 /**
- * `npm run sim -- --seeds N --from S` runs N worlds; `--seed S --trace` one, with all that happened in it. Exit code 1
+ * `npm run sim -- --seeds N --from S` runs N worlds, on all cores; `--seed S --trace` one, with all that happened in it. Exit code 1
  * when a promise was broken, or when something that must happen (coverage.ts) did not in a run of 50 or more; each failure
  * names its seed and how to see it again.
  */
+import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { neverHappened } from './coverage.ts'
-import { Killed } from './disk.ts'
-import { runWorld } from './world.ts'
+import { runSeeds } from './jobs.ts'
+import { runSeed } from './run-seed.ts'
+import type { SeedReport } from './run-seed.ts'
 import type { WorldResult } from './world.ts'
 
-const usage = `npm run sim -- [--seeds N] [--from S] [--quiet]   runs N worlds from seed S on
-npm run sim -- --seed S [--trace]               runs one, and says what happened`
-
-/** A rejection that nobody waits for ends a real node, so it is a failure here too; a killed process says nothing. */
-const unhandled: unknown[] = []
-process.on('unhandledRejection', (error) => {
-  if (!(error instanceof Killed)) unhandled.push(error)
-})
+const usage = `npm run sim -- [--seeds N] [--from S] [--jobs J] [--quiet]   runs N worlds from seed S on, J at a time
+npm run sim -- --seed S [--trace]                         runs one, and says what happened`
 
 type Totals = { [name: string]: number }
 
@@ -32,24 +28,12 @@ function report(title: string, totals: Totals): void {
   console.log([title, ...lines].join('\n'))
 }
 
-function failuresOf(result: WorldResult): string[] {
-  const rejections = unhandled.splice(0).map((error) => {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    return `P9: a rejection that nobody handles: ${text}`
-  })
-  return [...result.violations, ...rejections]
-}
-
-async function runSeed(seed: number, trace: boolean): Promise<{ result: WorldResult; failures: string[] }> {
-  const result = await runWorld({ seed, trace })
-  const failures = failuresOf(result)
+function say({ seed, result, failures }: SeedReport, trace: boolean): void {
   if (trace) console.log(result.events.join('\n'))
-  if (failures.length > 0) {
-    console.log(`seed ${seed} FAILED`)
-    for (const failure of failures) console.log(`  ${failure}`)
-    console.log(`  again: npm run sim -- --seed ${seed} --trace`)
-  }
-  return { result, failures }
+  if (failures.length === 0) return
+  console.log(`seed ${seed} FAILED`)
+  for (const failure of failures) console.log(`  ${failure}`)
+  console.log(`  again: npm run sim -- --seed ${seed} --trace`)
 }
 
 async function main(): Promise<number> {
@@ -58,6 +42,7 @@ async function main(): Promise<number> {
       seeds: { type: 'string', default: '20' },
       from: { type: 'string', default: '1' },
       seed: { type: 'string' },
+      jobs: { type: 'string', default: `${availableParallelism()}` },
       trace: { type: 'boolean', default: false },
       quiet: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -73,11 +58,10 @@ async function main(): Promise<number> {
   let faultNames: readonly string[] = []
   const failed: number[] = []
   const sums = { virtualMs: 0, operations: 0, steps: 0, messages: 0, terms: 0, committed: 0 }
-  // Thousands of faults are made in a world; where they come from is of interest in a replay only.
-  if (!values.trace) Error.stackTraceLimit = 3
   const startedMs = performance.now()
-  for (let seed = from; seed < from + count; seed += 1) {
-    const { result, failures } = await runSeed(seed, values.trace)
+  const take = (reported: SeedReport): void => {
+    const { seed, result, failures } = reported
+    say(reported, values.trace)
     if (failures.length > 0) failed.push(seed)
     addTo(faults, result.faults)
     addTo(tally, result.tally)
@@ -87,6 +71,9 @@ async function main(): Promise<number> {
     addTo(sums, pickSums(result))
     if (values.seed !== undefined) console.log(`trace of seed ${seed}: ${result.trace.toString(16)}`)
   }
+  if (values.seed === undefined)
+    for await (const reported of runSeeds(from, count, Number(values.jobs))) take(reported)
+  else take(await runSeed(from, values.trace))
   const seconds = (performance.now() - startedMs) / 1_000
   if (!values.quiet) {
     report('what went wrong', faults)

@@ -131,7 +131,7 @@ export class SimNetwork {
   // ---------------------------------------------------------------- what wires and transports ask
 
   isBlocked(from: MemberId, to: MemberId): boolean {
-    return this.#blocked.has(`${from}>${to}`)
+    return this.#blocked.size > 0 && this.#blocked.has(`${from}>${to}`)
   }
 
   isPaused(id: MemberId): boolean {

@@ -4,7 +4,7 @@
  * next check carries the proposer's mark of an earlier one; whoever has another one there tells its driver. Who of the
  * two is wrong, a majority of the voters says (replica/state-checks.ts): an entry of the log can't know.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { MemberRecord, StateMark } from '../../commands.ts'
 import type { Digest, LogIndex } from '../../ids.ts'
 import type { Tables } from '../../ports.ts'
@@ -31,7 +31,7 @@ export function stateDigest(tables: Tables): Digest {
     tables.accountsDigest(),
     [tables.membersVersion(), tables.members().map(memberText), tables.removedMembers()],
   ]
-  return createHash('sha256').update(JSON.stringify(state)).digest('hex') as Digest
+  return hash('sha256', JSON.stringify(state), 'hex') as Digest
 }
 
 /** Value: null, everywhere: whether this voter agrees is no part of what the log decided. */

@@ -152,6 +152,32 @@ describe.each(worlds)('LocalStore in %s', (_kind, makeWorld) => {
     expect([local.cart(user), local.cartCount()]).toEqual([null, 2])
   })
 
+  test('counts what is there, also after a transaction that was taken back', () => {
+    const { local } = makeWorld().open()
+    const home = 'm1' as MemberId
+    const session = { record: { epoch: 1, home }, previousMembers: [], lastActiveAtMs: 7 }
+    const counts = (): number[] => [local.cartCount(), local.sessionCount(home)]
+    const write = (of: UserId): void => {
+      local.putCart(cartRow(of))
+      local.putSession({ ...session, user: of })
+    }
+    expect(counts()).toEqual([0, 0])
+    write(user)
+    expect(counts()).toEqual([1, 1])
+    const attempt = (): void =>
+      local.transaction(() => {
+        write(users[1] ?? user)
+        expect(counts()).toEqual([2, 2])
+        throw new Error('no')
+      })
+    expect(attempt).toThrow('no')
+    expect(counts()).toEqual([1, 1])
+    local.putSession({ ...session, user, record: { epoch: 2, home: 'm2' as MemberId } })
+    expect(counts()).toEqual([1, 0])
+    local.eraseUser(user)
+    expect(counts()).toEqual([0, 0])
+  })
+
   test('keeps sessions', () => {
     const { local } = makeWorld().open()
     const row = (of: UserId, epoch: number, home: string) => ({

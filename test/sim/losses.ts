@@ -3,6 +3,8 @@
  * a majority of the voters' disks, or the last copy of a cart, may not go.
  */
 import { CartDocument } from '../../crdt/cart.ts'
+import type { MemberRecord } from '../../node/commands.ts'
+import { serverSet } from '../../node/core/placement.ts'
 import type { RaftConfig } from '../../node/core/raft/types.ts'
 import type { MemberId, UserId } from '../../node/ids.ts'
 import type { CartRow, Stores } from '../../node/ports.ts'
@@ -44,12 +46,29 @@ export function breaksMajority(cluster: Cluster, host: Host): boolean {
   })
 }
 
-/** Users of whose cart this disk holds something that no other one holds. */
+/** The newest list that anybody has. */
+export function newestMembers(cluster: Cluster): readonly MemberRecord[] {
+  const lists = cluster.lives().map(({ life }) => life.replica.parts.membership)
+  const newest = lists.reduce<(typeof lists)[number] | null>(
+    (best, list) => (best === null || list.version() > best.version() ? list : best),
+    null,
+  )
+  return newest?.list() ?? []
+}
+
+/**
+ * Users of whose cart this disk holds something that no other member of their set holds. A copy elsewhere (at the primary,
+ * at a member that has left the set) goes as soon as its holder believes that the set has the cart, and whoever it
+ * believes that of may be the one who is lost here (DESIGN.md section 5).
+ */
 export function soleCopies(cluster: Cluster, host: Host, users: readonly UserId[]): UserId[] {
-  const others = staying(cluster).filter((other) => other !== host)
+  const members = newestMembers(cluster)
+  const left = staying(cluster).filter((other) => other !== host)
   return users.filter((user) => {
     const own = copyOf(host, user)
     if (own === null) return false
+    const set = serverSet(user, members, host.settings.serverSetSize)
+    const others = left.filter(({ id }) => set.includes(id))
     const copies = others.map((other) => copyOf(other, user)).filter((copy) => copy !== null)
     if (copies.some(({ hash }) => hash === own.hash)) return false
     const union = openCart(copies)

@@ -6,7 +6,7 @@ import { isFault } from '../../node/faults.ts'
 import type { MemberRecord } from '../../node/commands.ts'
 import type { NodeName, UserId } from '../../node/ids.ts'
 import type { Host, Life } from './host.ts'
-import { breaksMajority, soleCopies } from './losses.ts'
+import { breaksMajority, newestMembers, soleCopies } from './losses.ts'
 import type { Action, Scene } from './scene.ts'
 
 /** Machines in service at once (the issue: 3 to 7), and over a whole world. */
@@ -65,14 +65,8 @@ export class Operators {
       .catch(() => this.#scene.note(`the patch of ${node} was refused`))
   }
 
-  /** The newest list that anybody has. */
   #members(): readonly MemberRecord[] {
-    const lists = this.#scene.cluster.lives().map(({ life }) => life.replica.parts.membership)
-    const newest = lists.reduce<(typeof lists)[number] | null>(
-      (best, list) => (best === null || list.version() > best.version() ? list : best),
-      null,
-    )
-    return newest?.list() ?? []
+    return newestMembers(this.#scene.cluster)
   }
 
   #maySpare(host: Host): boolean {

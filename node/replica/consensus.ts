@@ -67,6 +67,8 @@ export class Consensus {
   #seen = ''
   #isFollower = true
   #canLead = true
+  /** Applying found no space. Each attempt applies a whole batch before it is rolled back, so not every turn makes one. */
+  #applyWaits = false
   /** Waits for a full snapshot in the place of rows that are wrong. */
   #isRepairing: boolean
   readonly #fullDisk: FullDisk
@@ -351,12 +353,17 @@ export class Consensus {
 
   /** A full disk is no reason to give up: the entries stay in the log and are applied when there is space. */
   #applyBatch(): Applied[] {
+    if (this.#applyWaits) return []
     try {
       return this.#applier.applyNext(this.#raft.commitIndex)
     } catch (error) {
       if (!isDiskFull(error)) throw error
       this.#options.logger.error({ reason: error.message }, 'the disk is full; applying waits for space')
-      this.#options.clock.timer(diskFullRetryDelayMs, () => this.#turnSoon())
+      this.#applyWaits = true
+      this.#options.clock.timer(diskFullRetryDelayMs, () => {
+        this.#applyWaits = false
+        this.#turnSoon()
+      })
       return []
     }
   }

@@ -175,6 +175,9 @@ describe('the disk under shop.db is full', () => {
     await world.scheduler.runFor(3_000)
     expect(only.consensus.appliedIndex).toBeLessThan(only.consensus.raft.commitIndex)
     expect(only.isPrimary).toBe(true)
+    // Each attempt applies a batch and rolls it back: now and then, not in each of the hundred turns.
+    expect(only.refusals).toBeGreaterThan(4)
+    expect(only.refusals).toBeLessThan(9)
     only.shop = 'fine'
     await world.until('all is applied', () => only.consensus.appliedIndex === only.stores.log.lastIndex())
     expect(only.counters.value('commands_applied_total')).toBe(only.stores.log.lastIndex())

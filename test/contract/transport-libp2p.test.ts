@@ -229,8 +229,9 @@ describe('processes', () => {
 })
 
 describe('many nodes on one host', () => {
-  test('16 nodes connect to each other and hear each other’s gossip', async () => {
-    const nodes = await mesh(world, 16)
+  // More than libp2p's defaults let in at once from one host: 10 that are pending, 5 a second.
+  test('12 nodes connect to each other and hear each other’s gossip', async () => {
+    const nodes = await mesh(world, 12)
     let round = 0
     await world.until(() => {
       round += 1

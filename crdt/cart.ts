@@ -6,7 +6,7 @@ import * as Y from 'yjs'
 import { Fault, assert } from '../node/faults.ts'
 import type { OrderId, Tag, UserId } from '../node/ids.ts'
 import { decisionFacts, editFacts, soldFacts } from './changes.ts'
-import { decodeFrame, encodeFrame, generationMax } from './encoding.ts'
+import { claimedLineage, decodeFrame, encodeFrame, generationMax } from './encoding.ts'
 import type { Frame } from './encoding.ts'
 import { forwardedFact, intentFact } from './facts.ts'
 import type { Entry, Fact } from './facts.ts'
@@ -257,17 +257,18 @@ export class CartDocument {
    * `too-large`; this document is unchanged then, and when the answer is `need-full`.
    */
   merge(incoming: Uint8Array): MergeResult {
-    if (this.isItself(incoming)) return nothingNew
     const frame = decodeFrame(incoming)
     if (frame.lineage === this.state.lineage) return this.mergeSameLineage(frame)
     if (frame.kind === 'delta') return { kind: 'need-full' }
     return this.mergeOtherLineage(openState(frame, incoming.byteLength, this.state.doc.clientID))
   }
 
-  /** Most carts that are brought around are what the receiver has, to the byte: nothing in them needs to be looked at. */
-  private isItself(incoming: Uint8Array): boolean {
-    if (incoming.byteLength !== this.state.sizeBytes) return false
-    return Buffer.compare(incoming, encodeFull(this.state)) === 0
+  /**
+   * True when an update that leads to content `hash` brings nothing: that content is here, in the same lineage. What
+   * nobody takes in needs no check, and most of what is delivered periodically has come before.
+   */
+  hasAlready(hash: string, incoming: Uint8Array): boolean {
+    return this.contentHash() === hash && claimedLineage(incoming) === this.state.lineage
   }
 
   private mergeSameLineage(frame: Frame): MergeResult {

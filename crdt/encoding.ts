@@ -47,6 +47,13 @@ export function encodeFrame(frame: Frame): Uint8Array {
   return new Uint8Array(Buffer.concat([head, checksum(head, frame.update), frame.update]))
 }
 
+/** The lineage that a frame claims, unchecked; null when it is no frame. */
+export function claimedLineage(bytes: Uint8Array): string | null {
+  if (bytes.length < fixedSizeBytes || bytes[0] !== magic) return null
+  const end = fixedSizeBytes + (bytes[fixedSizeBytes - 1] ?? 0)
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1', fixedSizeBytes, end)
+}
+
 /** Faults: `too-large`, `invalid-request`. */
 export function decodeFrame(bytes: Uint8Array): Frame {
   if (bytes.byteLength > cartDocumentSizeBytesMax) {

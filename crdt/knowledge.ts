@@ -19,6 +19,17 @@ function bySmallest<Item>(key: (item: Item) => string): (a: Item, b: Item) => nu
   return (a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0)
 }
 
+/** Where the line belongs among sorted ones (binary search). */
+function placeOf(lines: readonly string[], line: string): number {
+  let [low, high] = [0, lines.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((lines[middle] as string) < line) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
 export class Knowledge {
   readonly entries = new Map<string, Entry>()
   readonly removed = new Set<string>()
@@ -33,12 +44,16 @@ export class Knowledge {
   private readonly highest = new Map<string, number>()
   private liveCache: Entry[] | null = null
   private hashCache: string | null = null
+  /** What is hashed, sorted: an edit adds one or two lines, and making all of them anew took longer than the edit. */
+  private readonly lines: string[] = []
 
   /** False when the fact was known. The caller has made sure that a known key has the same value. */
   add(fact: Fact): boolean {
     const map = this.mapOf(fact.map)
     if (map.has(fact.key)) return false
     map.set(fact.key, fact)
+    const line = JSON.stringify([fact.map, fact.key, fact.value])
+    this.lines.splice(placeOf(this.lines, line), 0, line)
     this.liveCache = null
     this.hashCache = null
     this.index(fact)
@@ -219,12 +234,7 @@ export class Knowledge {
   }
 
   contentHash(): string {
-    this.hashCache ??= sha256Hex(
-      mapNames
-        .flatMap((name) => [...this.all(name)].map((fact) => JSON.stringify([name, fact.key, fact.value])))
-        .sort()
-        .join('\n'),
-    )
+    this.hashCache ??= sha256Hex(this.lines.join('\n'))
     return this.hashCache
   }
 }

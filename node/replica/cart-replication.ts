@@ -21,6 +21,8 @@ const pushTimeoutMs = 1_000
 /** Most undecided intents named beside a cart (messages.ts); the others are named once these are decided. */
 const undecidedMax = 100
 
+const nothingNew = { kind: 'merged', additions: [] } as const
+
 /** What happened to a cart through a peer; the owner of the carts decides what follows. */
 export type ReplicationHooks = {
   /** A peer's update was stored. `additions`: what came into view by it. */
@@ -194,7 +196,9 @@ export class Replication {
         this.#shelf.update(
           user,
           (cart) => {
-            const result = cart.document.merge(bytes)
+            const result = cart.document.hasAlready(item.hash, bytes)
+              ? nothingNew
+              : cart.document.merge(bytes)
             // Only the sender is known to have it: home may be dead, and a keeper have sent it.
             if (cart.document.contentHash() === item.hash) cart.delivered[from] = item.hash
             return result

@@ -15,12 +15,9 @@ type Row = {
 /** Table `carts`: one Y.Doc per user, as bytes. */
 export class CartTable {
   readonly #connection: Connection
-  /** Asked whenever a home is chosen, and counting reads the whole table; null when rows may have come or gone. */
-  #count: number | null = null
 
   constructor(connection: Connection) {
     this.#connection = connection
-    connection.onReset(() => (this.#count = null))
   }
 
   get(user: UserId): CartRow | null {
@@ -38,7 +35,6 @@ export class CartTable {
   }
 
   put(row: CartRow): void {
-    this.#count = null
     this.#connection.run(
       `INSERT INTO carts (user, state, hash, delivered, synced_hash, held, updated_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (user) DO UPDATE SET state = excluded.state, hash = excluded.hash, delivered = excluded.delivered,
@@ -59,7 +55,6 @@ export class CartTable {
   }
 
   delete(user: UserId): void {
-    this.#count = null
     this.#connection.run('DELETE FROM carts WHERE user = ?', user)
   }
 
@@ -69,8 +64,7 @@ export class CartTable {
   }
 
   count(): number {
-    const sql = 'SELECT count(*) AS count FROM carts'
-    this.#count ??= this.#connection.one<{ count: number }>(sql)?.count ?? 0
-    return this.#count
+    const sql = `SELECT count FROM counts WHERE name = 'carts'`
+    return this.#connection.one<{ count: number }>(sql)?.count ?? 0
   }
 }

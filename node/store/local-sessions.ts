@@ -16,12 +16,9 @@ function toSession(row: Row): SessionRow {
 /** Table `sessions`: which home each user has. */
 export class SessionTable {
   readonly #connection: Connection
-  /** By home, as in `CartTable`: emptied when rows may have changed. One home is asked about, the own node. */
-  readonly #counts = new Map<MemberId, number>()
 
   constructor(connection: Connection) {
     this.#connection = connection
-    connection.onReset(() => this.#counts.clear())
   }
 
   get(user: UserId): SessionRow | null {
@@ -30,9 +27,11 @@ export class SessionTable {
   }
 
   put(session: SessionRow): void {
-    this.#counts.clear()
+    // No OR REPLACE: it fires no trigger for the row that it replaces (SQLite, "REPLACE"), and the counts would drift.
     this.#connection.run(
-      `INSERT OR REPLACE INTO sessions (user, epoch, home, previous_members, last_active_at_ms) VALUES (?, ?, ?, ?, ?)`,
+      `INSERT INTO sessions (user, epoch, home, previous_members, last_active_at_ms) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (user) DO UPDATE SET epoch = excluded.epoch, home = excluded.home,
+         previous_members = excluded.previous_members, last_active_at_ms = excluded.last_active_at_ms`,
       session.user,
       session.record.epoch,
       session.record.home,
@@ -42,7 +41,6 @@ export class SessionTable {
   }
 
   delete(user: UserId): void {
-    this.#counts.clear()
     this.#connection.run('DELETE FROM sessions WHERE user = ?', user)
   }
 
@@ -52,11 +50,7 @@ export class SessionTable {
   }
 
   count(home: MemberId): number {
-    const known = this.#counts.get(home)
-    if (known !== undefined) return known
-    const sql = 'SELECT count(*) AS count FROM sessions WHERE home = ?'
-    const count = this.#connection.one<{ count: number }>(sql, home)?.count ?? 0
-    this.#counts.set(home, count)
-    return count
+    const sql = `SELECT count FROM counts WHERE name = 'home ' || ?`
+    return this.#connection.one<{ count: number }>(sql, home)?.count ?? 0
   }
 }

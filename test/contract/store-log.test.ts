@@ -1,8 +1,11 @@
 /** LogStore and LocalStore: one suite over files and memory (DESIGN.md section 2). */
 import { describe, expect, test } from 'vitest'
 import { Fault, InvariantError } from '../../node/faults.ts'
+import { accountId } from '../../node/ids.ts'
 import type { MemberId, UserId } from '../../node/ids.ts'
-import type { CartRow, LogEntry, OutboxRow } from '../../node/ports.ts'
+import type { CartRow, LocalStore, LogEntry, OutboxRow } from '../../node/ports.ts'
+import type { OpenedStores } from '../../node/store/index.ts'
+import { seededRandom } from '../sim/random.ts'
 import {
   clusterId,
   intent,
@@ -194,6 +197,44 @@ describe.each(worlds)('LocalStore in %s', (_kind, makeWorld) => {
     expect(local.sessions(user, 10).map((session) => session.user)).toEqual([users[1]])
     local.deleteSession(user)
     expect(local.session(user)).toBeNull()
+  })
+
+  test('counts carts and the sessions of each home exactly, whatever is written, undone or erased', () => {
+    const world = makeWorld()
+    const stores = world.open()
+    const homes = ['m1', 'm2', 'm3'] as MemberId[]
+    const random = seededRandom(7)
+    const all = Array.from({ length: 12 }, (_, number) => accountId(new Uint8Array(16).fill(number)))
+    const write = (local: LocalStore): void => {
+      const one = random.pick(all)
+      const record = { epoch: 1, home: random.pick(homes) }
+      const dice = random.below(6)
+      if (dice < 2) local.putSession({ user: one, record, previousMembers: [], lastActiveAtMs: 7 })
+      else if (dice === 2) local.deleteSession(one)
+      else if (dice === 3) local.putCart(cartRow(one))
+      else if (dice === 4) local.deleteCart(one)
+      else local.eraseUser(one)
+    }
+    const counted = ({ local }: OpenedStores): number[] => [
+      local.cartCount(),
+      ...homes.map((home) => local.sessionCount(home)),
+    ]
+    const there = ({ local }: OpenedStores): number[] => {
+      const sessions = local.sessions(null, all.length)
+      const at = (home: MemberId): number => sessions.filter(({ record }) => record.home === home).length
+      return [local.cartUsers(null, all.length).length, ...homes.map(at)]
+    }
+    const several = (isUndone: boolean): void => {
+      for (let number = 0; number < 3; number += 1) write(stores.local)
+      if (isUndone) throw new Error('undone')
+    }
+    for (let step = 0; step < 100; step += 1) {
+      for (let number = 0; number < 3; number += 1) stores.local.transaction(() => several(false))
+      expect(() => stores.local.transaction(() => several(true))).toThrow('undone')
+      expect(counted(stores)).toEqual(there(stores))
+    }
+    const reopened = world.reopen(stores)
+    expect(counted(reopened)).toEqual(there(reopened))
   })
 
   test('keeps the outbox, revoked tokens and the watermark', () => {

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { accountId, dayMs } from '../../node/ids.ts'
 import type { Sku, UserId } from '../../node/ids.ts'
+import { cartsPerMessageMax } from '../../node/messages.ts'
 import { CartWorld } from '../support/cart-service-world.ts'
 import type { CartNode } from '../support/cart-service-world.ts'
 
@@ -35,6 +36,41 @@ describe('sync', () => {
     expect(node.carts.counts().undelivered).toBe(1)
     expect(await world.until(() => other.carts.localView(user)?.total === 2_000, 10_000)).toBe(true)
     expect(await world.until(settled, 10_000)).toBe(true)
+  })
+
+  test('one message a destination brings what changed in many carts', async () => {
+    // By its capacity nearly all these users are its share.
+    world = new CartWorld(5, { primary: 'n5', capacities: [100, 1, 1, 1, 1] })
+    const cartsCount = cartsPerMessageMax
+    const home = world.node('n1')
+    const users = Array.from({ length: cartsCount }, () => world.guestOf('n1'))
+    for (const user of users) await world.run(home.homes.take(user, { epoch: 1, home: home.id }))
+    for (const user of users) await world.add(user, home)
+    await world.until(settled)
+    await world.scheduler.runFor(10_000)
+    world.sent.length = 0
+    // A member that home does not reach, so that the primary has something to bring.
+    const far = world.node('n2')
+    world.cutBothWays(home, far)
+    await Promise.all(users.map(async (user) => await world.add(user, home)))
+    await world.scheduler.runFor(1.5 * world.settings('n1').cartSyncIntervalMs)
+    const syncs = world.sent.filter(({ request, from }) => request.kind === 'cart-sync' && from === home.id)
+    const brought = new Set(
+      syncs
+        .flatMap(({ request }) => (request.kind === 'cart-sync' ? request.items : []))
+        .map(({ user }) => user),
+    )
+    // One of them may have got another home before.
+    expect(brought.size).toBe(users.filter((user) => home.homes.isHome(user)).length)
+    expect(brought.size).toBeGreaterThan(0.9 * cartsCount)
+    // A turn may come while the changes are being made; each turn sends one message for up to a hundred carts.
+    expect(syncs.length).toBeLessThanOrEqual(2)
+    const count = (kind: string, to: CartNode): number =>
+      world.sent.filter(({ request, to: target }) => request.kind === kind && target === to.id).length
+    const all = count('cart-sync', world.node('n5'))
+    const distributed = world.nodes.map((member) => count('cart-distribute', member))
+    expect(Math.max(...distributed)).toBeLessThanOrEqual(all)
+    expect(count('cart-distribute', far)).toBeGreaterThan(0)
   })
 
   test('a primary outside the set forgets the cart once the set has it', async () => {

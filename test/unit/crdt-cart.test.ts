@@ -44,6 +44,24 @@ function intentOf(doc: CartDocument, changes: Partial<OrderIntent> = {}): OrderI
   }
 }
 
+describe('what has come before', () => {
+  test('is known by content and lineage together, and by nothing less', () => {
+    const doc = create()
+    const before = doc.contentHash()
+    const delta = doc.edit(add(2), writer).update as Uint8Array
+    const other = copy(doc, 2)
+    for (const bytes of [doc.encode(), delta]) assert.equal(other.hasAlready(doc.contentHash(), bytes), true)
+    assert.equal(other.hasAlready(before, doc.encode()), false)
+    // The same facts in another lineage: taking it in is what makes both use one.
+    const twin = create('lineage-2', 3)
+    twin.edit(add(2), writer)
+    assert.equal(twin.contentHash(), doc.contentHash())
+    assert.equal(twin.hasAlready(doc.contentHash(), doc.encode()), false)
+    for (const bytes of [new Uint8Array(0), new Uint8Array(12), doc.encode().slice(0, 15)])
+      assert.equal(other.hasAlready(doc.contentHash(), bytes), false)
+  })
+})
+
 describe('edits', () => {
   test('a retry is a no-op, also when its entry is gone or held', () => {
     const doc = create()

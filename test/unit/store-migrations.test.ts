@@ -78,4 +78,21 @@ describe('format versions', () => {
     expect(fresh.pragma('user_version', { simple: true })).toBe(current.migrations.length)
     fresh.close()
   })
+
+  test('what a local.db held before it counted is counted', () => {
+    const path = join(temporaryDirectory(), 'local.db')
+    const before = openFile(path, { ...localSchema, migrations: localSchema.migrations.slice(0, 2) }, true)
+    before.exec(`
+      INSERT INTO carts VALUES ('a', x'00', 'h', '{}', NULL, 'set', 0), ('b', x'00', 'h', '{}', NULL, 'set', 0);
+      INSERT INTO sessions VALUES ('a', 1, 'm1', '[]', 0), ('b', 1, 'm2', '[]', 0), ('c', 1, 'm2', '[]', 0);
+    `)
+    before.close()
+    const database = openFile(path, localSchema, false)
+    expect(database.prepare('SELECT name, count FROM counts').raw().all()).toEqual([
+      ['carts', 2],
+      ['home m1', 1],
+      ['home m2', 2],
+    ])
+    database.close()
+  })
 })

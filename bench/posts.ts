@@ -1,0 +1,134 @@
+/**
+ * What benchmarks of requests share: a client that costs little beside the servers on the same processor, keep-alive
+ * connections with one request at a time each, and the processor time that the servers took.
+ */
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import type { Socket } from 'node:net'
+import type { TestCluster } from '../test/support/cluster.ts'
+import { quantile } from './kit.ts'
+
+export type Post = {
+  readonly path: string
+  readonly headers: { readonly [name: string]: string }
+  readonly body: string
+}
+/** `location`: where a redirect leads. */
+export type Answer = { readonly status: number; readonly location: string | null }
+export type Load = { readonly perSecond: number; readonly p99Ms: number }
+
+const headEnd = '\r\n\r\n'
+
+/**
+ * One connection. Node's own client takes as much processor time as a bare server; this one reads nothing of an answer
+ * but its status, where it redirects to, and its length, and needs a Content-Length.
+ */
+export class PostConnection {
+  readonly #socket: Socket
+  readonly #host: string
+  #received = ''
+  #settle: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | null = null
+
+  private constructor(socket: Socket, host: string) {
+    this.#socket = socket
+    this.#host = host
+    socket.setNoDelay(true)
+    // Bytes are counted, so each must remain one character.
+    socket.setEncoding('latin1')
+    socket.on('data', (text: string) => this.#take(text))
+    socket.on('error', (error) => this.#settle?.reject(error))
+    socket.on('close', () => this.#settle?.reject(new Error('the server closed the connection')))
+  }
+
+  static async open(base: string): Promise<PostConnection> {
+    const { host, hostname, port } = new URL(base)
+    const socket = connect(Number(port), hostname)
+    await once(socket, 'connect')
+    return new PostConnection(socket, host)
+  }
+
+  close(): void {
+    this.#settle = null
+    this.#socket.destroy()
+  }
+
+  /** The answer, once all of it is here. */
+  post({ path, headers, body }: Post): Promise<Answer> {
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+    const length = Buffer.byteLength(body)
+    this.#socket.write(
+      `POST ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n${lines.join('')}content-type: application/json\r\ncontent-length: ${length}${headEnd}${body}`,
+    )
+    return new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject }
+    })
+  }
+
+  #take(text: string): void {
+    this.#received += text
+    const end = this.#received.indexOf(headEnd)
+    if (end < 0) return
+    const length = Number(/\r\ncontent-length: (\d+)/i.exec(this.#received)?.[1])
+    if (Number.isNaN(length)) this.#settle?.reject(new Error('an answer without a Content-Length'))
+    if (this.#received.length < end + headEnd.length + length) return
+    const head = this.#received.slice(0, end)
+    const status = Number(head.slice('HTTP/1.1 '.length, 'HTTP/1.1 200'.length))
+    const location = /\r\nlocation: (\S+)/i.exec(head)?.[1] ?? null
+    this.#received = this.#received.slice(end + headEnd.length + length)
+    const settle = this.#settle
+    this.#settle = null
+    settle?.resolve({ status, location })
+  }
+}
+
+/**
+ * Sends `count` requests through `connections` spread evenly over the servers, each with one request at a time. `next`
+ * makes the next one for a server. Every answer must be `status`, or a redirect, of which `redirected` is told: it takes
+ * no part in the figures.
+ */
+export async function drive(
+  servers: readonly string[],
+  options: { connections: number; count: number; status: number },
+  next: (server: string) => Post,
+  redirected: (post: Post, from: string, location: string) => void = (_post, from) => {
+    throw new Error(`${from} redirects`)
+  },
+): Promise<Load> {
+  const tookMs: number[] = []
+  let left = options.count
+  const client = async (number: number): Promise<void> => {
+    const server = servers[number % servers.length] as string
+    const connection = await PostConnection.open(server)
+    while (left > 0) {
+      left -= 1
+      const startedMs = performance.now()
+      const post = next(server)
+      const { status, location } = await connection.post(post)
+      if (status === 307 && location !== null) {
+        redirected(post, server, location)
+        left += 1
+        continue
+      }
+      if (status !== options.status) throw new Error(`${server} answered ${status}`)
+      tookMs.push(performance.now() - startedMs)
+    }
+    connection.close()
+  }
+  const startedMs = performance.now()
+  await Promise.all(Array.from({ length: options.connections }, (_, number) => client(number)))
+  const perSecond = tookMs.length / ((performance.now() - startedMs) / 1_000)
+  return { perSecond, p99Ms: quantile(tookMs, 0.99) }
+}
+
+/** Processor time that the nodes have used so far (proc(5), fields 14 and 15 in ticks of 10 ms); 0 where there is no /proc. */
+export async function usedMs(cluster: TestCluster): Promise<number> {
+  if (process.platform !== 'linux') return 0
+  const { nodes } = await cluster.status()
+  const ticks = nodes.flatMap(({ pid }) => {
+    if (pid === null) return []
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+    return [Number(fields[11]) + Number(fields[12])]
+  })
+  return ticks.reduce((sum, one) => sum + one, 0) * 10
+}

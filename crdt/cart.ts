@@ -14,15 +14,18 @@ import { Knowledge, linesOf } from './knowledge.ts'
 import { absorbFacts, isFolded, rebaseFacts } from './lineages.ts'
 import { lineagePattern } from './names.ts'
 import {
+  append,
   applyToScratch,
   checkPresent,
   checkUpdate,
   hasAll,
+  isAppending,
   keptClientId,
   newDocument,
   unusedClientId,
   writeFacts,
 } from './updates.ts'
+import type { CheckedUpdate } from './updates.ts'
 import {
   cartDocumentSizeBytesMax,
   cartEditSizeBytesMax,
@@ -280,6 +283,11 @@ export class CartDocument {
       checkPresent(doc, checked.facts)
       return nothingNew
     }
+    const estimate = this.state.sizeBytes + frame.update.byteLength
+    const fits = frame.kind === 'delta' && estimate <= cartDocumentSizeBytesMax
+    const isNew = checked.facts.every(({ map, key }) => knowledge.valueOf(map, key) === undefined)
+    // Nearly every change of a shopper is of this kind, and a copy of the whole cart costs ten times as much.
+    if (fits && isNew && isAppending(doc, checked)) return this.mergeAppended(checked, estimate)
     const scratch = applyToScratch(doc, checked)
     if (scratch === null) {
       if (frame.kind === 'full')
@@ -289,7 +297,6 @@ export class CartDocument {
     checkPresent(scratch, checked.facts)
     checkPresent(scratch, knowledge.everything())
     if (isKnown) return nothingNew
-    const estimate = this.state.sizeBytes + frame.update.byteLength
     // A full state repeats what is here, so only for a delta is the sum near enough to spare an encoding.
     const isExact = frame.kind === 'full' || estimate > cartDocumentSizeBytesMax
     const sizeBytes = isExact ? encodeFull({ ...this.state, doc: scratch }).byteLength : estimate
@@ -298,6 +305,15 @@ export class CartDocument {
     scratch.clientID = keptClientId(scratch, doc)
     for (const fact of checked.facts) knowledge.add(fact)
     this.state = { ...this.state, doc: scratch, sizeBytes }
+    return { kind: 'merged', changed: true, lineageChanged: false, additions: this.additionsSince(before) }
+  }
+
+  private mergeAppended(checked: CheckedUpdate, sizeBytes: number): MergeResult {
+    const { doc, knowledge } = this.state
+    const before = knowledge.known()
+    append(doc, checked)
+    for (const fact of checked.facts) knowledge.add(fact)
+    this.state.sizeBytes = sizeBytes
     return { kind: 'merged', changed: true, lineageChanged: false, additions: this.additionsSince(before) }
   }
 

@@ -8,7 +8,7 @@
  * makes documents small.
  */
 import * as Y from 'yjs'
-import { Fault } from '../node/faults.ts'
+import { Fault, assert } from '../node/faults.ts'
 import { mapNames, parseFact } from './facts.ts'
 import type { Fact, MapName } from './facts.ts'
 import { sha256 } from './hash.ts'
@@ -130,6 +130,28 @@ export function applyToScratch(doc: Y.Doc | null, checked: CheckedUpdate): Y.Doc
     throw refuse('it can not be integrated', error)
   }
   return hasPending(scratch) ? null : scratch
+}
+
+/**
+ * True when the update only adds: every struct is the next one of its writer, of another writer than this document, and
+ * has a key of its own. Yjs then touches nothing that is there, if the keys are new here, which the caller knows.
+ */
+export function isAppending(doc: Y.Doc, { facts, ranges, hasDeletions }: CheckedUpdate): boolean {
+  const structs = ranges.reduce((sum, { from, to }) => sum + to - from, 0)
+  if (hasDeletions || facts.length !== structs) return false
+  const due = new Map<number, number>()
+  return ranges.every(({ client, from, to }) => {
+    const isNext = from === (due.get(client) ?? Y.getState(doc.store, client))
+    due.set(client, to)
+    return isNext && client !== doc.clientID
+  })
+}
+
+/** Applies an update of which `isAppending` is true to the document itself. */
+export function append(doc: Y.Doc, checked: CheckedUpdate): void {
+  Y.applyUpdate(doc, checked.update)
+  assert(!hasPending(doc), 'an appended update lacks nothing')
+  checkPresent(doc, checked.facts)
 }
 
 /** Every fact is in the document with its value: nothing vanished or changed. Faults: `invalid-request`. */

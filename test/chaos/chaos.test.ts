@@ -16,7 +16,14 @@ const shoppers = 8
 const patience = 4
 /** Some of each: a start and a leave alone take as long as ten of these. */
 const kinds = ['kill the primary', 'kill home and primary', 'pause', 'clean stop', 'kill all', 'hand-over']
-const more = ['full partition', 'one-way partition', 'partial partition', 'full disk', 'failing fsync', 'clock jump']
+const more = [
+  'full partition',
+  'one-way partition',
+  'partial partition',
+  'full disk',
+  'failing fsync',
+  'clock jump',
+]
 const operationsMin = 150
 const faultsMin = 4
 

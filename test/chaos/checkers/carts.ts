@@ -30,6 +30,8 @@ class Replay {
   readonly #models = new Map<string, CartModel>()
   /** Orders that were asked for and whose end was not told yet. */
   readonly #open = new Map<string, Asking>()
+  /** Orders whose end was told. */
+  readonly #known = new Set<string>()
   #home = ''
   /** Counts homes as they were met; the real epochs are not told with a cart. */
   #epoch = 0
@@ -166,7 +168,8 @@ class Replay {
   #order(operation: Operation): void {
     const { asked, answered, outcome, returnedMs } = operation
     const id = orderOf(operation)
-    if (!this.#open.has(id) && !this.#isKnown(id)) {
+    if (!this.#known.has(id)) {
+      // Each time: a request that comes to nothing leaves it to the next one to take what is in the cart by then.
       this.#model(asked.user).ending('all', id as OrderId)
       this.#open.set(id, { id, operation })
     }
@@ -174,12 +177,6 @@ class Replay {
       return this.#learn(answered.order, asked.user, returnedMs)
     const { status, problem } = operation.last
     if (status === 409) this.#undone(id, problem ?? '')
-  }
-
-  readonly #known = new Set<string>()
-
-  #isKnown(id: string): boolean {
-    return this.#known.has(id)
   }
 
   #learn(order: OrderSeen, user: string | undefined, atMs: number): void {

@@ -13,25 +13,6 @@ function primaries({ views }: History): Violation[] {
   })
 }
 
-/** Terms that a node is in never go back. */
-function terms({ views, nodes }: History): Violation[] {
-  const wiped = nodes.filter(({ condition }) => condition === 'wiped')
-  const found: Violation[] = []
-  for (const [node, own] of Map.groupBy(views, (view) => view.node)) {
-    let highest = 0
-    let lossesBefore = 0
-    for (const { term, atMs } of own) {
-      const losses = wiped.filter((line) => line.node === node && line.atMs < atMs).length
-      if (losses > lossesBefore) highest = 0
-      lossesBefore = losses
-      if (term < highest)
-        found.push({ promise: 'P1', text: `${node} went from term ${highest} to ${term}`, atMs })
-      highest = Math.max(highest, term)
-    }
-  }
-  return found
-}
-
 function exits(history: History): Violation[] {
   return history.exits
     .filter(({ expected }) => !expected)
@@ -67,5 +48,5 @@ function agreement(history: History): Violation[] {
 
 export const nodes: Checker = {
   name: 'nodes',
-  check: (history) => [...primaries(history), ...terms(history), ...exits(history), ...agreement(history)],
+  check: (history) => [...primaries(history), ...exits(history), ...agreement(history)],
 }

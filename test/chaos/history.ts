@@ -167,8 +167,16 @@ export type ExitLine = {
   readonly expected: boolean
   readonly atMs: number
 }
-/** The clients' own process stood still for so long: what it measured then says nothing about the cluster. */
-export type StallLine = { readonly type: 'stall'; readonly atMs: number; readonly lastedMs: number }
+/**
+ * The machine had no processor to spare: the clients' own process stood still for so long before this moment, or the node
+ * that waited most had to wait for so long to be run. What was slow then may not have been the cluster.
+ */
+export type StallLine = {
+  readonly type: 'stall'
+  readonly who: 'clients' | 'nodes'
+  readonly atMs: number
+  readonly lastedMs: number
+}
 export type RunLine = {
   readonly type: 'run'
   readonly seed: number

@@ -23,7 +23,7 @@ export type Summary = {
   readonly faultsByKind: readonly Row[]
   readonly cartChanges: { readonly counted: number; readonly late: number }
   readonly lateOrders: number
-  readonly stalls: number
+  readonly stalledSeconds: number
   readonly violations: readonly Violation[]
 }
 
@@ -118,7 +118,7 @@ export function summarize(history: History, abilities: Abilities | null, violati
     faultsByKind: faultRows(history),
     cartChanges: { counted, late: late.length },
     lateOrders: lateOrders(history, timeline).length,
-    stalls: history.stalls.length,
+    stalledSeconds: Math.round(history.stalls.reduce((sum, { lastedMs }) => sum + lastedMs, 0) / 1_000),
     violations,
   }
 }
@@ -135,7 +135,7 @@ function table(rows: readonly Row[]): string[] {
 
 /** The summary for people. */
 export function markdownOf(summary: Summary): string {
-  const { command, seconds, faults, operations, attempts, violations, stalls } = summary
+  const { command, seconds, faults, operations, attempts, violations, stalledSeconds } = summary
   const { counted, late } = summary.cartChanges
   const abilities = Object.entries(summary.abilities).map(([name, what]) => `- ${name}: ${what}`)
   const found = violations
@@ -149,7 +149,7 @@ export function markdownOf(summary: Summary): string {
     '',
     `${faults} faults, ${operations} operations (${attempts} requests) in ${seconds} s.`,
     `${late} of ${counted} cart changes that count took longer than they may, and ${summary.lateOrders} orders.`,
-    ...(stalls > 0 ? [`The clients' own process stood still ${stalls} times: the machine was busy.`] : []),
+    `For ${stalledSeconds} s the machine had no processor for a node or the clients; that time is not counted.`,
     '',
     '## What this machine allowed',
     '',

@@ -14,10 +14,13 @@ export const limits = {
   orderMs: 2_000,
 } as const
 
+/** A read that is not answered in its time says nothing when the machine stood still for so much of it. */
+const stalledReadMs = 1_000
+
 /** A refusal of what does not exist (any more) is an answer. */
 const answers: ReadonlySet<number> = new Set([200, 304, 404])
 
-/** Time in which the clients' own process stood still is nobody's fault. */
+/** Time in which the machine had no processor for the clients, or for a node, is not the cluster's. */
 export function stalledMs({ stalls }: History, fromMs: number, toMs: number): number {
   return stalls
     .filter(({ atMs, lastedMs }) => atMs - lastedMs < toMs && atMs > fromMs)
@@ -31,6 +34,7 @@ function readsOfCatalog(history: History, timeline: Timeline): Violation[] {
     if (status !== null && answers.has(status)) return false
     // Honest: the node says that it has not what the client saw elsewhere.
     if (problem === 'behind' && asked.seenVersion !== undefined) return false
+    if (stalledMs(history, calledMs, returnedMs) > stalledReadMs) return false
     return timeline.isServing(node, calledMs, returnedMs)
   }
   return history.attempts.filter(isFailure).map((attempt) => ({

@@ -13,7 +13,7 @@ import type { Network, Pair } from './network.ts'
 
 /** Everything that is waited for here comes within seconds, on a machine that is not too busy. */
 const waitTimeoutMs = 90_000
-const waitPollMs = 50
+const waitPollMs = 250
 const secretBytes = 32
 /** DESIGN.md section 3: as many voters as eligible members allow. */
 const votersMax = 5

@@ -14,7 +14,7 @@ import type { Spot } from './network.ts'
 const entry = fileURLToPath(new URL('../../../node/main.ts', import.meta.url))
 /** On a machine where everything else runs too; a node is ready within two seconds as a rule. */
 const readyTimeoutMs = 60_000
-const readyPollMs = 25
+const readyPollMs = 100
 /** A clean stop takes this long at most (node/main.ts cuts it off after 25 s). */
 const stopTimeoutMs = 30_000
 /** Every node writes at least once a second while shoppers are busy, so a disk that fails is met soon. */
@@ -73,8 +73,8 @@ export class Host {
     return this.#options.hasOwnClock
   }
 
-  get isRunning(): boolean {
-    return this.#child !== null
+  get pid(): number | null {
+    return this.#child?.pid ?? null
   }
 
   set(condition: NodeCondition): void {

@@ -44,7 +44,7 @@ export class Nemesis {
       await this.#scene.aWhile(quietMs)
       if (isOver()) return
       // All kinds come up, spread over the run, and the others by their weights.
-      const isDue = due.length > 0 && random.chance(0.3)
+      const isDue = due.length > 0 && random.chance(0.5)
       const fault = isDue ? (due[0] as Fault) : this.#pick(this.#heavy)
       if (isDue) due = due.slice(1)
       await fault.perform(this.#scene)

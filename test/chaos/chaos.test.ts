@@ -25,7 +25,7 @@ const more = [
   'clock jump',
 ]
 const operationsMin = 60
-const faultsMin = 3
+const faultsMin = 1
 
 test('twelve seconds of chaos are clean', async () => {
   const { directory, summary, violations } = await runChaos({

@@ -36,29 +36,33 @@ export function visitorOf(shop: Shop, context: Context): Visitor {
   return { shopper: { token: shop.tokens.write(session), claims: session }, hops, byTicket: true }
 }
 
+/** A home that is another node; its clock may not agree with this node's. */
+export type HomeElsewhere = { readonly address: NodeAddress; readonly clockAheadMs: number }
+
 /** The address of the same request at the home, with a ticket for it. */
 export function ticketedUrl(
   shop: Shop,
   visitor: Visitor,
-  home: NodeAddress,
+  { address, clockAheadMs }: HomeElsewhere,
   request: { method: string; path: string; query: string },
 ): string {
   const { method, path, query } = request
   const ticket = shop.tickets.issue(
     visitor.shopper.claims,
-    { home: home.node, method, path },
+    { home: address.node, method, path },
     visitor.hops + 1,
+    clockAheadMs,
   )
-  return `${home.url}${path}?${query === '' ? '' : `${query}&`}${ticketParameter}=${ticket}`
+  return `${address.url}${path}?${query === '' ? '' : `${query}&`}${ticketParameter}=${ticket}`
 }
 
 /** Null when this node serves the visitor; else the home. Fault `no-home`. */
-export async function homeElsewhere(shop: Shop, visitor: Visitor): Promise<NodeAddress | null> {
+export async function homeElsewhere(shop: Shop, visitor: Visitor): Promise<HomeElsewhere | null> {
   const route = await shop.replica.carts.route(visitor.shopper.claims.user, visitor.hops)
   if (route.kind === 'here') return null
   // The replica promises to serve or fail at the last hop; a loop must not be possible whatever it says.
   if (visitor.hops >= hopsMax) throw new Fault('no-home', 'the home moved while the request was on its way')
-  return route.home
+  return { address: route.home, clockAheadMs: route.clockAheadMs ?? 0 }
 }
 
 /** 307 with Location and a problem body `not-home`. */
@@ -76,7 +80,7 @@ export function atHome(shop: Shop, handler: HomeHandler): Handler {
     const home = await homeElsewhere(shop, visitor)
     if (home !== null) {
       const request = { method: context.req.method, ...withoutTicket(context.req.url) }
-      return redirectAnswer(shop, ticketedUrl(shop, visitor, home, request), home)
+      return redirectAnswer(shop, ticketedUrl(shop, visitor, home, request), home.address)
     }
     if (!visitor.byTicket) return await handler(context, visitor)
     return withCookie(shop, visitor, await settled(shop, () => handler(context, visitor)))

@@ -39,6 +39,8 @@ const digestSchema = z.string().regex(/^[0-9a-f]{64}$/) as unknown as z.ZodType<
 const clusterIdSchema = z.string().regex(/^[0-9a-f]{32}$/) as unknown as z.ZodType<ClusterId>
 const base64 = z.string().max(6 * 1024 * 1024)
 const hash = z.string().max(64)
+/** The sender's wall clock; older programs don't say. Clocks may be off by any amount: it is for comparing only. */
+const wallMs = z.number().optional()
 
 const logEntrySchema = z.object({
   index: z.int().min(1),
@@ -250,8 +252,9 @@ export const peerResponseSchemas = {
     serving: z.boolean(),
     draining: z.boolean(),
     loadPercent: z.number(),
+    wallMs,
   }),
-  'home-assume': z.object({ record: homeRecordSchema, serving: z.boolean() }),
+  'home-assume': z.object({ record: homeRecordSchema, serving: z.boolean(), wallMs }),
   'cart-push': z.object({ ack: cartAckSchema, record: homeRecordSchema.nullable() }),
   'cart-pull': z.object({
     record: homeRecordSchema.nullable(),

@@ -34,8 +34,11 @@ export type Assignment = { home: NodeAddress; epoch: number; serverSet: NodeAddr
 export type Route =
   /** This node is home (it may just have become it, with the cart pulled). */
   | { kind: 'here'; epoch: number }
-  /** That node confirmed that it is home. */
-  | { kind: 'redirect'; home: NodeAddress; epoch: number }
+  /**
+   * That node confirmed that it is home. `clockAheadMs`: by how much its wall clock is ahead of this node's, negative when
+   * it is behind; absent when they agree.
+   */
+  | { kind: 'redirect'; home: NodeAddress; epoch: number; clockAheadMs?: number }
 
 export type CartItemView = {
   sku: Sku

@@ -3,9 +3,8 @@ import type { Context } from 'hono'
 import { setTimeout } from 'node:timers/promises'
 import { isFault } from '../../node/faults.ts'
 import { isGuest } from '../../node/ids.ts'
-import type { NodeAddress } from '../../node/replica-api.ts'
 import type { Shopper } from '../auth.ts'
-import type { Visitor } from '../home.ts'
+import type { HomeElsewhere, Visitor } from '../home.ts'
 import { homeElsewhere, ticketedUrl, visitorOf, withCookie, withoutTicket } from '../home.ts'
 import { decodeText, readBytes, requireType } from '../input.ts'
 import { jsonSizeBytesMax } from '../limits.ts'
@@ -68,7 +67,7 @@ function cleanUrl(context: Context): string {
 }
 
 /** The browser is sent to the home with a ticket. A script's request can't follow there, the page itself must. */
-function away(shop: Shop, context: Context, visitor: Visitor, home: NodeAddress): Response {
+function away(shop: Shop, context: Context, visitor: Visitor, home: HomeElsewhere): Response {
   const clean = withoutTicket(context.req.url)
   const request = isHtmx(context)
     ? { method: 'GET', path: '/cart', query: '' }

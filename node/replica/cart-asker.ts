@@ -9,6 +9,8 @@ import type { Context } from './context.ts'
 
 /** A silent home costs a shopper this long, once; a closed port answers at once (DESIGN.md section 6). */
 const askTimeoutMs = 250
+/** What clocks differ by less than this may be the way of the answer that told. */
+const clockDifferenceMinMs = 1_000
 /** Becoming home is a write to disk at the other member. */
 const assumeTimeoutMs = 1_000
 
@@ -21,6 +23,8 @@ export type HomeKnowledge = {
 export class HomeAsker {
   readonly #context: Context
   readonly #homes: HomeKnowledge
+  /** Of members that answered: by how much their wall clocks are ahead of this node's. */
+  readonly #clockAheadMs = new Map<MemberId, number>()
 
   constructor(context: Context, homes: HomeKnowledge) {
     this.#context = context
@@ -31,6 +35,16 @@ export class HomeAsker {
   isKnownDead(member: MemberId): boolean {
     const { presence } = this.#context
     return !presence.alive(member) && presence.get(member) !== null
+  }
+
+  /** By how much the member's wall clock is ahead, by its last answer; 0 when it agrees or never told. */
+  clockAheadMs(member: MemberId): number {
+    const aheadMs = this.#clockAheadMs.get(member) ?? 0
+    return Math.abs(aheadMs) < clockDifferenceMinMs ? 0 : aheadMs
+  }
+
+  #noteClock(member: MemberId, wallMs: number | undefined): void {
+    if (wallMs !== undefined) this.#clockAheadMs.set(member, wallMs - this.#context.clock.wallMs())
   }
 
   /** Asks the recorded home and all members of the set at once; ends early when the recorded home confirms. */
@@ -70,7 +84,10 @@ export class HomeAsker {
 
   async #askOne(user: UserId, member: MemberId): Promise<HomeAnswer | null> {
     try {
-      return await this.#context.peers.ask(member, { kind: 'home-ask', user }, { timeoutMs: askTimeoutMs })
+      const question = { kind: 'home-ask', user } as const
+      const answer = await this.#context.peers.ask(member, question, { timeoutMs: askTimeoutMs })
+      this.#noteClock(member, answer.wallMs)
+      return answer
     } catch (error) {
       if (!isFault(error)) throw error
       this.noteFailure('home-ask', member, error)
@@ -82,7 +99,9 @@ export class HomeAsker {
   async assume(user: UserId, record: HomeRecord): Promise<PeerResponseOf<'home-assume'> | null> {
     const request = { kind: 'home-assume', user, record } as const
     try {
-      return await this.#context.peers.ask(record.home, request, { timeoutMs: assumeTimeoutMs })
+      const answer = await this.#context.peers.ask(record.home, request, { timeoutMs: assumeTimeoutMs })
+      this.#noteClock(record.home, answer.wallMs)
+      return answer
     } catch (error) {
       if (!isFault(error)) throw error
       this.noteFailure('home-assume', record.home, error)

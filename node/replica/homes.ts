@@ -201,7 +201,9 @@ export class Homes implements HomesView {
         const home = this.#context.members.address(found.home)
         if (home === null) throw noHome('the home of this user is not a member any more')
         this.#context.counters.add('redirects_total')
-        return { kind: 'redirect', home, epoch: found.epoch }
+        const clockAheadMs = this.asker.clockAheadMs(found.home)
+        const route: Route = { kind: 'redirect', home, epoch: found.epoch }
+        return clockAheadMs === 0 ? route : { ...route, clockAheadMs }
       }
       await this.carts.open(user)
       // Opening asks others, and may have heard of a higher record.
@@ -324,7 +326,10 @@ export class Homes implements HomesView {
   handlers(): Pick<RequestHandlers, 'home-ask' | 'home-assume'> {
     return {
       'home-ask': (_from, request) => this.#answerAsk(request.user),
-      'home-assume': (_from, request) => this.#answerAssume(request),
+      'home-assume': async (_from, request) => ({
+        ...(await this.#answerAssume(request)),
+        wallMs: this.#context.clock.wallMs(),
+      }),
     }
   }
 
@@ -335,6 +340,7 @@ export class Homes implements HomesView {
       serving: this.isHome(user),
       draining: this.isDraining(),
       loadPercent,
+      wallMs: this.#context.clock.wallMs(),
     }
   }
 

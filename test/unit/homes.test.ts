@@ -189,6 +189,21 @@ describe('nodes', () => {
     expect(home.homes.record(user)).toEqual(next.homes.record(user))
   })
 
+  test.each([3_600_000, -7_200_000])('tells that the clock of the home is off by %d ms', async (byMs) => {
+    world = new CartWorld(3)
+    const user = world.guest()
+    const { node: home } = await world.add(user, world.node('n1'))
+    const other = world.nodes.find((node) => node !== home) as CartNode
+    await world.until(() => false, 5_000)
+    expect(await world.run(other.carts.route(user, 0))).not.toHaveProperty('clockAheadMs')
+    home.clock.jumpWall(byMs)
+    await world.until(() => false, 5_000)
+    const route = await world.run(other.carts.route(user, 0))
+    expect(route).toMatchObject({ kind: 'redirect' })
+    const aheadMs = 'clockAheadMs' in route ? route.clockAheadMs : 0
+    expect(Math.abs((aheadMs ?? 0) - byMs)).toBeLessThan(100)
+  })
+
   test('a higher record that arrives with a cart ends serving', async () => {
     world = new CartWorld(3)
     const user = world.guest()

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import type { UserId } from '../../node/ids.ts'
+import type { NodeName, UserId } from '../../node/ids.ts'
+import { Tickets } from '../../http/tickets.ts'
+import { fakeSigner } from '../support/fake-replica.ts'
 import type { NodeAddress } from '../../node/replica-api.ts'
 import type { FakeDoor } from '../support/http-door.ts'
 import { ask, asAdmin, fakeShop, guest, stock } from '../support/http-door.ts'
@@ -20,6 +22,7 @@ async function shop() {
   return { ...made, n1, n2, n3, token, user, moveTo }
 }
 
+const guestUser = `g1-${'0'.repeat(24)}` as UserId
 const item = { sku: 'LAMP', quantity: 1 }
 
 describe('redirection', () => {
@@ -97,6 +100,18 @@ describe('redirection', () => {
     const revoked = await ticket()
     await ask(n1, '/api/session', { method: 'DELETE', token })
     await refused(n2, revoked)
+  })
+
+  test.each([3_600_000, -3_600_000])('a ticket is good by the clock of the home, off by %d ms', (aheadMs) => {
+    let nowMs = Date.UTC(2026, 0, 15)
+    const issuer = new Tickets(fakeSigner, () => nowMs)
+    const home = new Tickets(fakeSigner, () => nowMs + aheadMs)
+    const session = { id: 's', user: guestUser, issuedAtMs: nowMs, expiresAtMs: nowMs + 86_400_000 }
+    const scope = { home: 'n2' as NodeName, method: 'GET', path: '/api/cart' }
+    expect(home.redeem(issuer.issue(session, scope, 1, aheadMs), scope)).toEqual({ session, hops: 1 })
+    const late = issuer.issue(session, scope, 1, aheadMs)
+    nowMs += 30_000
+    expect(() => home.redeem(late, scope)).toThrow('has expired')
   })
 
   test('a session token is no ticket and a ticket no session token', async () => {

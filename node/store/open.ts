@@ -93,12 +93,9 @@ function migrate(database: Database.Database, schema: Schema): void {
  * of 516 replayed power cuts (LIMITS.md), so this is set at every open.
  */
 function configure(database: Database.Database, file: string): void {
-  pragma(database, `busy_timeout = ${busyTimeoutMs}`)
-  pragma(database, 'foreign_keys = ON')
-  pragma(database, `cache_size = -${cacheSizeKibibytes}`)
-  pragma(database, 'temp_store = MEMORY')
   // What is erased (contacts, accounts) is overwritten in the pages that are written anyway.
-  pragma(database, 'secure_delete = FAST')
+  database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
+    PRAGMA cache_size = -${cacheSizeKibibytes}; PRAGMA secure_delete = FAST`)
   if (database.memory) return
   if (pragma(database, 'journal_mode = WAL') !== 'wal')
     throw new StoreFailure(file, "can't be switched to WAL")

@@ -9,7 +9,7 @@ import { runWorld } from './world.ts'
 
 const programOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 /** Two and a half minutes of two cores; before a release 2,000 are run (README, "Tests"). */
-const seeds = 120
+const seeds = 100
 const timeLimitMs = 1_200_000
 
 type Run = { exitCode: number | null; output: string }

@@ -22,10 +22,17 @@ const retryDelayMs = 250
 const takeAskedAgainMs = 10_000
 /** Then it asks how far its member is; the transfer itself goes on meanwhile. */
 const takeTimeoutMs = 60_000
-/** The primary asks again after some seconds, and a copy of a large catalog takes it some more to make. */
-const heldForMs = 20_000
+/**
+ * The primary asks again after a second, and a copy of a large catalog takes it some more to make. Not longer, as this node
+ * serves an old catalog meanwhile.
+ */
+const heldForMs = 10_000
 
-type Receiving = { readonly snapshot: string; readonly ended: Promise<void> }
+type Receiving = {
+  readonly kind: 'full' | 'catalog'
+  readonly snapshot: string
+  readonly ended: Promise<void>
+}
 
 export type SnapshotsOptions = {
   clock: Clock
@@ -111,7 +118,7 @@ export class Snapshots {
       const isOver = this.#options.clock.monotonicMs() >= this.#held.untilMs
       if (isOver || !this.#options.isPrimary(this.#held.by)) this.#held = null
     }
-    return this.#held !== null
+    return this.#held !== null || this.#receiving?.kind === 'full'
   }
 
   /** Pulls catalog and members from a peer and swaps them in, if `isRight` says so of the state that is offered. */
@@ -141,7 +148,7 @@ export class Snapshots {
     const ended = this.#transfer(kind, from, snapshot, sizeBytes).finally(() => {
       this.#receiving = null
     })
-    this.#receiving = { snapshot, ended }
+    this.#receiving = { kind, snapshot, ended }
     return ended
   }
 
@@ -225,7 +232,6 @@ export class Snapshots {
     this.#held = null
   }
 
-  /** Each question of the primary holds it anew, as it asks again while the transfer goes on. */
   #hold(by: MemberId): void {
     this.#held = { by, untilMs: this.#options.clock.monotonicMs() + heldForMs }
   }

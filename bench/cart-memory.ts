@@ -21,9 +21,9 @@ import type { TestCluster } from '../test/support/cluster.ts'
 import { Report, median } from './kit.ts'
 import { drive } from './posts.ts'
 import type { Post } from './posts.ts'
+import { skus, stock } from './stock.ts'
 
 const names = ['n1', 'n2', 'n3']
-const skus = Array.from({ length: 20 }, (_, number) => `SKU-${number}` as Sku)
 const linesPerCart = 4
 const rowsPerTransaction = 2_000
 const connections = 16
@@ -42,24 +42,6 @@ const { values } = parseArgs({
   },
 })
 const requests = Number(values.requests)
-
-async function stock(cluster: TestCluster): Promise<void> {
-  const variants = skus.map((sku, number) => ({
-    sku,
-    options: { Size: `${number}` },
-    price: { amount: 1_000 + number, currency: 'USD' },
-  }))
-  const response = await fetch(cluster.url('n1', '/api/admin/products/lamp'), {
-    method: 'PUT',
-    headers: { ...cluster.adminHeaders(), 'content-type': 'application/json' },
-    body: JSON.stringify({
-      title: 'Lamp',
-      options: [{ name: 'Size', values: skus.map((_, number) => `${number}`) }],
-      variants,
-    }),
-  })
-  if (response.status !== 200) throw new Error(`no product: ${response.status} ${await response.text()}`)
-}
 
 type Seeded = { readonly user: UserId; readonly state: Uint8Array; readonly hash: string }
 

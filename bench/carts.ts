@@ -20,12 +20,12 @@ import { Shopper } from '../test/support/shopper.ts'
 import { Report, median } from './kit.ts'
 import { drive, usedMs } from './posts.ts'
 import type { Load, Post } from './posts.ts'
+import { skus, stock } from './stock.ts'
 
 /** The bare server must be a fair one: 0.8 times the slowest '1 row a commit' that a quiet machine like this reached. */
 const baselineAim = { least: 0.8 * 3_700 } as const
 const p99Aim = { below: 25 } as const
 const nodes = ['n1', 'n2', 'n3']
-const skus = Array.from({ length: 20 }, (_, number) => `SKU-${number}`)
 /** Shoppers made at one time. */
 const arrivalsAtOnce = 16
 
@@ -40,24 +40,6 @@ const { values } = parseArgs({
   },
 })
 const options = { connections: Number(values.connections), count: Number(values.additions), status: 200 }
-
-async function stock(cluster: TestCluster): Promise<void> {
-  const variants = skus.map((sku, number) => ({
-    sku,
-    options: { Size: `${number}` },
-    price: { amount: 1_000 + number, currency: 'USD' },
-  }))
-  const response = await fetch(cluster.url('n1', '/api/admin/products/lamp'), {
-    method: 'PUT',
-    headers: { ...cluster.adminHeaders(), 'content-type': 'application/json' },
-    body: JSON.stringify({
-      title: 'Lamp',
-      options: [{ name: 'Size', values: skus.map((_, number) => `${number}`) }],
-      variants,
-    }),
-  })
-  if (response.status !== 200) throw new Error(`no product: ${response.status} ${await response.text()}`)
-}
 
 /** Guests, at whatever node is their home. */
 class Guests {
@@ -87,6 +69,7 @@ class Guests {
   addition(server: string): Post {
     this.#number += 1
     const here = this.#at(server)
+    if (here.length === 0) throw new Error(`${server} is nobody's home: give more --shoppers`)
     return addition(here[this.#number % here.length] as string, this.#number)
   }
 

@@ -221,7 +221,10 @@ export class Snapshots {
     this.#hold(from)
     while (this.#receiving !== null && this.#receiving.snapshot !== request.snapshot)
       await this.#receiving.ended.catch(() => undefined)
-    if (!isNeeded()) return
+    if (!isNeeded()) {
+      this.#held = null
+      return
+    }
     const own = shop.read.catalog().version
     if (request.catalogVersion < own)
       throw new Fault(

@@ -21,10 +21,6 @@ type Write = Parameters<LogStore['persist']>[0]
 /** The size is asked for after each batch that is applied, and asking SQLite costs as much as a few entries. */
 const measureAfterBytes = 256 * 1024
 const noConfig: RaftConfig = { voters: [], learners: [] }
-/** Rows of one statement, when there are as many: a quarter of what a batch costs SQLite was calling it for each row. */
-const rowsTogether = 8
-const insertOne = 'INSERT INTO entries VALUES (?, ?, ?, ?)'
-const insertMany = `${insertOne}${', (?, ?, ?, ?)'.repeat(rowsTogether - 1)}`
 const selectEntry = 'SELECT "index", term, kind, data FROM entries WHERE "index" = ?'
 
 /** Writes the identity of a new `log.db`. */
@@ -148,16 +144,8 @@ export class SqliteLogStore implements LogStore {
     if (hardState !== null)
       this.#connection.run('UPDATE node SET term = ?, vote = ?', hardState.term, hardState.vote)
     if (truncateFrom !== null) this.#connection.run('DELETE FROM entries WHERE "index" >= ?', truncateFrom)
-    let written = 0
-    while (append.length - written >= rowsTogether) {
-      this.#insert(insertMany, append.slice(written, written + rowsTogether))
-      written += rowsTogether
-    }
-    for (const entry of append.slice(written)) this.#insert(insertOne, [entry])
-  }
-
-  #insert(sql: string, entries: readonly LogEntry[]): void {
-    this.#connection.run(sql, ...entries.flatMap(({ index, term, kind, data }) => [index, term, kind, data]))
+    for (const { index, term, kind, data } of append)
+      this.#connection.run('INSERT INTO entries VALUES (?, ?, ?, ?)', index, term, kind, data)
   }
 
   compact(index: LogIndex, term: Term, config: RaftConfig): void {

@@ -62,8 +62,12 @@ function appendAfter(core: RaftState, previousIndex: LogIndex, previousTerm: Ter
   const { term, commitIndex } = core
   const { message: other } = core.effects.messages.at(-1) ?? {}
   const round = core.round()
-  if (other?.kind === 'append' && other.previousIndex === previousIndex && other.commitIndex === commitIndex)
-    return other
+  const isSame =
+    other?.kind === 'append' &&
+    other.term === term &&
+    other.previousIndex === previousIndex &&
+    other.commitIndex === commitIndex
+  if (isSame) return other
   const entries = core.log.entries(previousIndex + 1, core.log.lastIndex, appendBytesMax)
   return { kind: 'append', term, previousIndex, previousTerm, entries, commitIndex, round }
 }

@@ -7,7 +7,7 @@ import type { Address } from './address.ts'
 /** A machine that does not answer within this is not known to be dead; the voters' time-out decides then. */
 const probeTimeoutMs = 500
 /** A process that is being killed closes its connections a moment before its port. */
-const againDelayMs = 15
+const againDelayMs = 5
 
 type Attempt = 'refused' | 'unreachable' | 'greeted' | 'broken' | 'silent'
 
@@ -56,7 +56,8 @@ function attempt({ host, port }: Address, timeoutMs: number): Promise<Attempt> {
     })
     socket.on('data', () => done('greeted'))
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (accepted) done('broken')
+      // A reset comes from a port that had just accepted, even when it is seen before 'connect' is.
+      if (accepted || error.code === 'ECONNRESET') done('broken')
       else done(error.code === 'ECONNREFUSED' ? 'refused' : 'unreachable')
     })
     socket.on('close', () => done(accepted ? 'broken' : 'unreachable'))

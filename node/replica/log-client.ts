@@ -202,7 +202,7 @@ export class ReplicaLogClient implements LogClient {
   ): Promise<{ result: CommandResult; index: LogIndex }> {
     const { diskFull } = this.#options.consensus()
     if (diskFull !== null) return Promise.reject(diskFull)
-    if (!this.isPrimary()) {
+    if (!this.#takesCommands()) {
       const primary = this.#options.primaryHint()
       return Promise.reject(
         new Fault(
@@ -218,6 +218,16 @@ export class ReplicaLogClient implements LogClient {
       return Promise.resolve({ result: stored, index: this.#options.consensus().appliedIndex })
     const underWay = this.#underWay.get(id) ?? this.#append(id, body)
     return withTimeout(this.#options.clock, underWay, timeoutMs, outcomeUnknown)
+  }
+
+  /**
+   * A primary that was elected a moment ago takes commands before its first round is back: they are decided behind the
+   * entry that begins its term, or not at all. Whoever asks would only come again 50 ms later.
+   */
+  #takesCommands(): boolean {
+    const { raft, halted } = this.#options.consensus()
+    const isNew = raft.role === 'primary' && !raft.hasCommittedInTerm && halted === null
+    return isNew || this.isPrimary()
   }
 
   #append(id: CommandId, body: CommandBody): Promise<{ result: CommandResult; index: LogIndex }> {

@@ -119,6 +119,24 @@ test('a paused primary does not answer as primary once it runs again, whatever h
   })
 })
 
+test('a primary takes what waits for it in the turn in which it is elected, not when it is asked again', async () => {
+  const lateMs: number[] = []
+  for (let seed = 1; seed <= 5; seed += 1) {
+    await withSimCluster({ nodes: 3, seed }, async (cluster) => {
+      const { primary, others } = await threeVoters(cluster)
+      primary.kill()
+      const changes = others.map((host) => changeCatalog(host))
+      const isElected = (host: Host): boolean => lifeOf(host).replica.parts.consensus.raft.role === 'primary'
+      await until(cluster, 'an election', () => others.some(isElected))
+      const electedMs = cluster.nowMs
+      await finish(cluster, 'the changes', Promise.all(changes))
+      lateMs.push(cluster.nowMs - electedMs)
+    })
+  }
+  // A few deliveries; a client that was refused would come again only after 50 ms.
+  expect(Math.max(...lateMs)).toBeLessThan(40)
+})
+
 test('a member that comes back from a partition does not disturb a healthy primary', async () => {
   await withSimCluster({ nodes: 3 }, async (cluster) => {
     const { primary, others } = await threeVoters(cluster)

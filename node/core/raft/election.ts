@@ -8,8 +8,8 @@ import { becomeCandidate, becomeFollower, becomePreCandidate, becomePrimary } fr
 import type { RaftState } from './state.ts'
 import type { RaftMessage } from './types.ts'
 
-/** First spread of campaigns after a primary is gone: [0, 2] ticks, so that survivors seldom collide. */
-const goneSpreadTicks = 2
+/** First spread of campaigns after a primary is gone: [0, 1] ticks. Survivors that collide give way by a rule. */
+const goneSpreadTicks = 1
 /** Reports of a gone primary further apart than this many longest election timeouts are not one flapping link. */
 const goneMemoryTimeouts = 10
 /** Shortest wait before a campaign after a gone primary is tried again; doubled each time. */

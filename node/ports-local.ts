@@ -1,5 +1,6 @@
 /** `local.db`: what a node needs of it. Types only; part of `ports.ts`. */
 import type { OrderIntent } from './commands.ts'
+import type { PlacementMember } from './core/placement.ts'
 import type { ClusterId, LogIndex, MemberId, OrderId, UserId } from './ids.ts'
 import type { HomeRecord } from './messages.ts'
 
@@ -77,5 +78,9 @@ export interface LocalStore {
   /** Log index of the newest sold notice taken in. */
   soldWatermark(): LogIndex
   setSoldWatermark(index: LogIndex): void
+
+  /** The members by which users are placed, and the lists before that, newest first; empty until they are set. */
+  placements(): readonly (readonly PlacementMember[])[]
+  setPlacements(lists: readonly (readonly PlacementMember[])[]): void
   close(): void
 }

@@ -10,6 +10,16 @@ import type { MemberId, UserId } from '../ids.ts'
 
 export type PlacementMember = Pick<MemberRecord, 'id' | 'capacity'>
 
+/** Do two lists place every user alike? */
+export function placeAlike(one: readonly PlacementMember[], other: readonly PlacementMember[]): boolean {
+  const text = (members: readonly PlacementMember[]): string =>
+    members
+      .map(({ id, capacity }) => `${id} ${capacity}`)
+      .sort()
+      .join()
+  return text(one) === text(other)
+}
+
 /** Bits of the hash that are used: as many as a double holds exactly. */
 const hashBits = 52
 

@@ -1,27 +1,28 @@
 /**
- * Server sets of users before the present ones, where older copies of their carts may be. Promises: what this life of
- * the node saw change is remembered for a while, and so is what others tell of a time before this node came; both in
- * bounded memory. (What must outlive a restart is `previousMembers` of the session.)
+ * Server sets of users before the present ones, where older copies of their carts may be. Promises: what this node saw
+ * change is remembered for a while, also when all nodes are restarted meanwhile: whoever then came into the sets would
+ * take a cart for complete that only the one who is still down has. What others tell of a time before this node came
+ * is remembered while the cart is being opened. Both are bounded.
  */
-import { serverSet } from '../core/placement.ts'
+import { placeAlike, serverSet } from '../core/placement.ts'
+import type { PlacementMember } from '../core/placement.ts'
 import type { MemberId, UserId } from '../ids.ts'
 import { earlierSetsMax } from '../messages.ts'
 import { LruMap } from './cart-lru.ts'
 import type { Context } from './context.ts'
+import { whileThereIsSpace } from './full-disk.ts'
 
 /** Earlier member lists of which sets are remembered: joins come back to back when a cluster grows. */
 const earlierListsMax = 8
-/** By then what was under way when the list changed has long been delivered, or noted on disk. */
+/** By then what was under way when the list changed has long been delivered, or noted on disk. From the start of a life. */
 const earlierListLifeMs = 600_000
 /** Sets by an earlier list that are kept ready: while a cart is being opened, its user's are asked for again and again. */
 const readySetsMax = 1_000
 /** Users of whom sets were heard: a few hundred bytes each, and only while their cart is being opened. */
 const heardUsersMax = 20_000
 
-type MemberRecords = Parameters<typeof serverSet>[1]
-
 type EarlierList = {
-  readonly members: MemberRecords
+  readonly members: readonly PlacementMember[]
   readonly untilMs: number
   readonly ready: LruMap<UserId, MemberId[]>
 }
@@ -30,6 +31,8 @@ const nameOf = (set: readonly MemberId[]): string => [...set].sort().join()
 
 export class EarlierSets {
   readonly #context: Context
+  /** Null until the first list of this life. */
+  #present: readonly PlacementMember[] | null = null
   /** Newest first, for users whose set has changed. */
   #lists: EarlierList[] = []
   readonly #heard = new LruMap<UserId, MemberId[][]>(heardUsersMax)
@@ -38,21 +41,50 @@ export class EarlierSets {
     this.#context = context
   }
 
-  /** This list of members has just been replaced. */
-  noteList(members: MemberRecords): void {
+  /** Users are placed by these members from now on; what was before that is remembered, from an earlier life too. */
+  setPresent(members: readonly PlacementMember[]): void {
+    const { local } = this.#context.stores
+    const placements = members.map(({ id, capacity }) => ({ id, capacity }))
+    if (this.#present === null) {
+      const [last = [], ...earlier] = local.placements()
+      this.#present = last
+      this.#lists = earlier.map((list) => this.#list(list))
+    }
+    if (placeAlike(this.#present, placements)) return
+    if (this.#present.length > 0) this.#lists.unshift(this.#list(this.#present))
+    this.#lists = this.#lists.slice(0, earlierListsMax)
+    this.#present = placements
+    this.#save()
+  }
+
+  #list(members: readonly PlacementMember[]): EarlierList {
     const untilMs = this.#context.clock.monotonicMs() + earlierListLifeMs
-    const ready = new LruMap<UserId, MemberId[]>(readySetsMax)
-    this.#lists = [{ members, untilMs, ready }, ...this.#lists].slice(0, earlierListsMax)
+    return { members, untilMs, ready: new LruMap<UserId, MemberId[]>(readySetsMax) }
+  }
+
+  #save(): void {
+    const lists = [this.#present ?? [], ...this.#lists.map(({ members }) => members)]
+    const { logger, stores } = this.#context
+    whileThereIsSpace(logger, 'earlier members are remembered in memory alone', () =>
+      stores.local.setPlacements(lists),
+    )
   }
 
   /** Each once, without the present one. */
   of(user: UserId, present: readonly MemberId[]): MemberId[][] {
-    const nowMs = this.#context.clock.monotonicMs()
-    this.#lists = this.#lists.filter((list) => list.untilMs > nowMs)
+    this.#forgetOld()
     const seen = this.#lists.map((list) => this.#setBy(list, user))
     const distinct = new Map([...seen, ...(this.#heard.peek(user) ?? [])].map((set) => [nameOf(set), set]))
     distinct.delete(nameOf(present))
     return [...distinct.values()]
+  }
+
+  #forgetOld(): void {
+    const nowMs = this.#context.clock.monotonicMs()
+    const left = this.#lists.filter((list) => list.untilMs > nowMs)
+    if (left.length === this.#lists.length) return
+    this.#lists = left
+    this.#save()
   }
 
   #setBy({ members, ready }: EarlierList, user: UserId): MemberId[] {

@@ -37,6 +37,11 @@ type CartEventListener = (user: UserId, view: () => CartView) => void
 type HandledKinds =
   'cart-push' | 'cart-pull' | 'cart-sync' | 'cart-distribute' | 'cart-view' | 'sold-since' | 'guest-merge'
 
+/** No more complete than the cart was when it was changed. */
+function completeAt(edit: boolean, view: CartView): CartView {
+  return { ...view, complete: view.complete && edit }
+}
+
 function notHome(): Fault {
   return new Fault('no-home', 'another node is home of this user now', {}, { retryAfterSeconds: 1 })
 }
@@ -220,7 +225,9 @@ export class CartService implements Carts, CartsView {
     this.#context.counters.add('cart_changes_total')
     // It is done, whoever is home by now: to answer 503 would say that it is not (API.md, "Outcome rule").
     const cart = await this.#shelf.exclusively(user, () => {
-      if (edited === null || this.#homes.isHome(user)) return this.#homeViewNow(user, true)
+      if (edited === null) return this.#homeViewNow(user, true)
+      // What came since was not there to be changed: a cart that was cleared may hold something again.
+      if (this.#homes.isHome(user)) return completeAt(edited.complete, this.#homeViewNow(user, true))
       // Handed over, and perhaps forgotten, meanwhile: what was edited is what there was, and no more complete than then.
       const document = this.peek(user) ?? edited.document
       return this.#views.build(user, document, { complete: edited.complete, merged: [] })

@@ -122,9 +122,9 @@ export class Homes implements HomesView {
   #refreshSets(): boolean {
     const { members } = this.#context
     if (members.version() === this.#setsVersion) return false
-    if (this.#members.length > 0) this.earlier.noteList(this.#members)
     this.#setsVersion = members.version()
     this.#members = [...members.list()]
+    if (this.#members.length > 0) this.earlier.setPresent(this.#members)
     this.#sets.clear()
     return true
   }

@@ -1,3 +1,4 @@
+import type { PlacementMember } from '../core/placement.ts'
 import { assert } from '../faults.ts'
 import type { ClusterId, LogIndex, MemberId, OrderId, UserId } from '../ids.ts'
 import { allSessionsOf } from '../ids.ts'
@@ -146,6 +147,14 @@ export class SqliteLocalStore implements LocalStore {
 
   setSoldWatermark(index: LogIndex): void {
     this.#meta.set('sold_watermark', index)
+  }
+
+  placements(): readonly (readonly PlacementMember[])[] {
+    return this.#meta.get<readonly (readonly PlacementMember[])[]>('placements', [])
+  }
+
+  setPlacements(lists: readonly (readonly PlacementMember[])[]): void {
+    this.#meta.set('placements', lists)
   }
 
   close(): void {

@@ -246,7 +246,10 @@ describe.each(worlds)('LocalStore in %s', (_kind, makeWorld) => {
     first.local.revoke('t1', 10)
     first.local.revoke('t2', 20)
     first.local.setSoldWatermark(12)
+    const lists = [[{ id: 'one' as MemberId, capacity: 2 }], []]
+    first.local.setPlacements(lists)
     const { local } = world.reopen(first)
+    expect(local.placements()).toEqual(lists)
     expect(local.outbox().map((one) => one.order)).toEqual([orderId(2), orderId(1)])
     expect(local.outboxEntry(orderId(1))).toEqual(row)
     local.deleteOutbox(orderId(1))

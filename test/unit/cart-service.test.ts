@@ -138,6 +138,52 @@ describe('takeover', () => {
     expect((await world.run(next.carts.view(user))).total).toBe(2_000)
   })
 
+  test('a change of an incomplete cart is answered as incomplete, though the rest has come meanwhile', async () => {
+    world = new CartWorld(3)
+    const user = world.guest()
+    const { node } = await world.add(user, world.node('n1'))
+    await world.until(settled)
+    const [next, third] = world.nodes.filter((one) => one !== node) as [CartNode, CartNode]
+    next.crash()
+    await world.add(user, node)
+    node.crash()
+    next.start()
+    world.cutBothWays(next, third)
+    expect(await world.run(world.follow(user, next).then(() => next.carts.view(user)))).toMatchObject({
+      complete: false,
+      total: 1_000,
+    })
+    const clearing = next.carts.change(user, { kind: 'clear' })
+    await world.scheduler.runFor(100)
+    world.heal()
+    const { cart } = await world.run(clearing)
+    expect(cart).toMatchObject({ complete: false, total: 1_000 })
+    expect(await world.run(next.carts.view(user))).toMatchObject({ complete: true, total: 1_000 })
+  })
+
+  test('who came into the set while its home was down knows, also after a restart, that the home alone has the cart', async () => {
+    world = new CartWorld(3)
+    const user = world.guest()
+    const { node: home } = await world.add(user, world.node('n1'))
+    const [one, other] = world.nodes.filter((node) => node !== home) as [CartNode, CartNode]
+    home.crash()
+    for (const [gone, name] of [
+      [one, 'n4'],
+      [other, 'n5'],
+    ] as const) {
+      gone.crash()
+      world.replace(gone.name, name)
+    }
+    const [next, last] = [world.node('n4'), world.node('n5')]
+    for (const node of [next, last]) node.crash()
+    for (const node of [next, last]) node.start()
+    const { node: at } = await world.follow(user, next)
+    expect(await world.run(at.carts.view(user))).toMatchObject({ complete: false, total: 0 })
+    home.start()
+    expect(await world.until(() => at.carts.localView(user)?.complete === true, 20_000)).toBe(true)
+    expect(world.quantities(user)).toContain(1)
+  })
+
   test('two homes at once merge, and what came from the other one is shown, also when the answer is lost', async () => {
     world = new CartWorld(3)
     const user = world.guest()

@@ -20,7 +20,7 @@ import { Link } from './link.ts'
 import type { LinkHost, Pipe } from './link.ts'
 import { notSent } from './requests.ts'
 
-/** A peer that connects and says nothing is let go. */
+/** A peer that connects and says nothing is let go, and so is one that does not answer a hello that was said again. */
 const helloTimeoutMs = 5_000
 
 /** One connection to a peer, whoever dialled; there may be two. */
@@ -117,6 +117,7 @@ export class PeerTable implements LinkHost {
     for (const connection of this.#all()) {
       // An older hello said "no cluster": peers that have one must know, and those of others must go.
       for (const link of connection.links.values()) link.sayHello()
+      this.#limitHellos(connection)
     }
   }
 
@@ -163,10 +164,19 @@ export class PeerTable implements LinkHost {
   addConnection(peer: MemberId, close: (reason: string) => void): PeerConnection {
     const connection = new PeerConnection(peer, close)
     this.#connections.set(peer, [...this.connections(peer), connection])
+    this.#limitHellos(connection)
+    return connection
+  }
+
+  /**
+   * Until its hellos went through nothing is sent over a connection, and as long as it is there nobody dials another
+   * one: without an end, one lost answer would keep the two apart for ever.
+   */
+  #limitHellos(connection: PeerConnection): void {
+    connection.cancelTimer()
     connection.cancelTimer = this.clock.timer(helloTimeoutMs, () => {
       if (!connection.ready) connection.close('no hello in time')
     })
-    return connection
   }
 
   addLink(connection: PeerConnection, lane: Lane, pipe: Pipe): Link | null {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { SimulatedWorld } from '../contract/simulated-world.ts'
 import { seededRandom } from '../sim/random.ts'
 import { Scheduler, SimClock } from '../sim/scheduler.ts'
-import { mesh } from '../support/transport-world.ts'
+import { clusterA, introduce, mesh } from '../support/transport-world.ts'
 
 async function noisyRun(seed: number): Promise<{ trace: number; delivered: number; events: number }> {
   const world = new SimulatedWorld(seed, { loss: 0.1, duplication: 0.1, requestLoss: 0.1, reorder: true })
@@ -113,6 +113,35 @@ describe('faults of the network', () => {
     const healedAtMs = world.scheduler.nowMs
     await world.until(() => one.transport.connected().length === 1, 'healed')
     expect(world.scheduler.nowMs - healedAtMs).toBeLessThan(6_000)
+  })
+
+  test('a joiner whose second hello gets no answer connects anew', async () => {
+    const world = new SimulatedWorld(5)
+    const member = await world.node()
+    const joiner = await world.node({ cluster: null })
+    introduce([member, joiner])
+    // Longer than a peer may take for its first hello.
+    await world.scheduler.runFor(10_000)
+    expect(await world.settle(joiner.transport.dial(member.p2p, 1_000))).toMatchObject({ id: member.id })
+    // The member hears that the other one is of its cluster now, and its answer is lost.
+    world.network.block(member.id, joiner.id)
+    joiner.transport.setHello({
+      clusterId: clusterA,
+      node: joiner.name,
+      starts: 1,
+      lastTerm: 0,
+      lastIndex: 0,
+    })
+    await world.until(() => member.transport.connected().length === 1, 'the member heard of it')
+    await world.scheduler.runFor(50)
+    expect(joiner.transport.connected()).toEqual([])
+    world.network.heal()
+    const healedAtMs = world.scheduler.nowMs
+    member.handlers.answer = async () => ({ index: 1 })
+    await world.until(() => joiner.transport.connected().length === 1, 'connected anew')
+    expect(world.scheduler.nowMs - healedAtMs).toBeLessThan(10_000)
+    const asked = joiner.transport.request(member.id, { kind: 'read-index' }, { timeoutMs: 1_000 })
+    expect(await world.settle(asked)).toEqual({ index: 1 })
   })
 
   test('a dead process refuses, a dead machine says nothing, a paused process is open', async () => {

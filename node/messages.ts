@@ -134,6 +134,12 @@ export const voterQuerySchema = z.discriminatedUnion('kind', [
 ])
 export type VoterQuery = z.infer<typeof voterQuerySchema>
 
+/** Records in one message: 100 kB. */
+export const homeRecordsMax = 500
+const homeRecordsSchema = z
+  .array(z.object({ user: userIdSchema, record: homeRecordSchema }))
+  .max(homeRecordsMax)
+
 /** Request kinds and their schemas. The answer to kind K is `peerResponseSchemas[K]`. */
 export const peerRequestSchemas = {
   /** A node that is no member asks to be one; any member takes it to the primary. */
@@ -188,6 +194,8 @@ export const peerRequestSchemas = {
     items: z.array(cartItemSchema).max(cartsPerMessageMax),
     membersVersion: index,
   }),
+  /** To the keeper of these users' carts, while their home is dead: who that is. */
+  'home-records': z.object({ records: homeRecordsSchema, membersVersion: index }),
   'cart-view': z.object({ user: userIdSchema }),
   /** What the user's home knows about orders that have no decision yet. */
   'pending-orders': z.object({ user: userIdSchema }),
@@ -265,6 +273,8 @@ export const peerResponseSchemas = {
   }),
   'cart-sync': z.object({ acks: z.array(cartAckSchema) }),
   'cart-distribute': z.object({ acks: z.array(cartAckSchema) }),
+  /** Those that are higher at the keeper. */
+  'home-records': z.object({ records: homeRecordsSchema }),
   'cart-view': z.object({ view: z.unknown() }),
   'pending-orders': z.object({ orders: z.array(z.unknown()) }),
   'sold-since': z.object({

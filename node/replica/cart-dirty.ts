@@ -10,6 +10,7 @@ import type { CartShelf, OpenCart } from './cart-shelf.ts'
 import type { Context } from './context.ts'
 import type { Homes } from './homes.ts'
 import type { Keeper } from './keeper.ts'
+import { KeeperNews } from './keeper-news.ts'
 
 /** A cart that can't be delivered is tried again at least this often: presence is only a hint. */
 const againDelayMaxMs = 60_000
@@ -43,6 +44,7 @@ export class DirtyCarts {
   readonly #shelf: CartShelf
   readonly #keeper: Keeper
   readonly #onMine: (cart: OpenCart) => void
+  readonly keeperNews: KeeperNews
   readonly #carts = new Map<UserId, DirtyCart>()
   /** Carts this node looks after that have intents without a decision. */
   readonly undecided = new Set<UserId>()
@@ -63,6 +65,7 @@ export class DirtyCarts {
     this.#homes = homes
     this.#shelf = shelf
     this.#keeper = keeper
+    this.keeperNews = new KeeperNews(context, homes, keeper)
   }
 
   counts(): DirtyCounts {
@@ -104,6 +107,7 @@ export class DirtyCarts {
     else this.undecided.delete(user)
     if (cart === null) return this.#replace(user, null)
     if (isMine) this.#onMine(cart)
+    this.keeperNews.look(user)
     const { selfId, settings } = this.#context
     const set = this.#homes.serverSet(user)
     // Who left the set forgets the cart once the set has it, and has nothing when it is in the set again.

@@ -14,7 +14,7 @@ import type { CancelTimer } from '../ports.ts'
 import type { DirtyCart, DirtyCarts } from './cart-dirty.ts'
 import type { Replication } from './cart-replication.ts'
 import type { CartShelf } from './cart-shelf.ts'
-import type { Context } from './context.ts'
+import type { Context, RequestHandlers } from './context.ts'
 import type { Homes } from './homes.ts'
 import { presenceSettledAfterMs } from './keeper.ts'
 
@@ -118,6 +118,15 @@ export class CartSync {
     this.#differing.set(user, (this.#differing.get(user) ?? new Set()).add(member))
   }
 
+  handlers(): Pick<RequestHandlers, 'home-records'> {
+    return {
+      'home-records': async (from, request) => {
+        await this.#replication.learnMembers(from, request.membersVersion)
+        return await this.#dirty.keeperNews.answer(from, request, (user) => this.#dirty.hurry(user))
+      },
+    }
+  }
+
   // ---------------------------------------------------------------- scan
 
   /** Looks at every cart on disk, a page at a time: at start, and when members or homes changed. */
@@ -157,6 +166,7 @@ export class CartSync {
 
   async turn(): Promise<void> {
     for (const user of this.#dirty.undecided) this.#reportUndecided(user)
+    await this.#dirty.keeperNews.turn()
     await this.#reconcile()
     const due = this.#dirty.due(cartsPerMessageMax * batchesPerTurnMax)
     const own = due.filter(({ role }) => role === 'home' || role === 'keeper')

@@ -36,6 +36,11 @@ function withRemark(item: CartItemView, agreed: number | undefined): CartItemVie
   return agreed === undefined || agreed === item.unitPrice ? item : { ...item, previousPrice: agreed }
 }
 
+/** No more complete than the cart was when it was changed. */
+export function completeAt(edit: boolean, view: CartView): CartView {
+  return { ...view, complete: view.complete && edit }
+}
+
 export class CartViews {
   readonly #context: Context
   readonly #homes: Homes

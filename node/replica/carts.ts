@@ -22,7 +22,7 @@ import { settleDocument } from './cart-settle.ts'
 import { CartShelf } from './cart-shelf.ts'
 import { SoldNotices } from './cart-sold.ts'
 import { CartSync } from './cart-sync.ts'
-import { CartViews } from './cart-view.ts'
+import { CartViews, completeAt } from './cart-view.ts'
 import type { CartsView, Context, Decision, RequestHandlers } from './context.ts'
 import type { Homes } from './homes.ts'
 import { Keeper } from './keeper.ts'
@@ -35,12 +35,14 @@ const completeIntervalMs = 1_000
 
 type CartEventListener = (user: UserId, view: () => CartView) => void
 type HandledKinds =
-  'cart-push' | 'cart-pull' | 'cart-sync' | 'cart-distribute' | 'cart-view' | 'sold-since' | 'guest-merge'
-
-/** No more complete than the cart was when it was changed. */
-function completeAt(edit: boolean, view: CartView): CartView {
-  return { ...view, complete: view.complete && edit }
-}
+  | 'cart-push'
+  | 'cart-pull'
+  | 'cart-sync'
+  | 'cart-distribute'
+  | 'home-records'
+  | 'cart-view'
+  | 'sold-since'
+  | 'guest-merge'
 
 function notHome(): Fault {
   return new Fault('no-home', 'another node is home of this user now', {}, { retryAfterSeconds: 1 })
@@ -127,6 +129,7 @@ export class CartService implements Carts, CartsView {
     return {
       ...this.#replication.handlers(),
       ...this.#primary.handlers(),
+      ...this.#sync.handlers(),
       ...this.#sold.handlers(),
       ...this.#guests.handlers(),
       'cart-view': async (_from, request) => ({ view: await this.view(request.user) }),

@@ -35,10 +35,11 @@ export class Keeper {
   roleOf(user: UserId): CartRole {
     const set = this.#homes.serverSet(user)
     const record = this.#homes.record(user)
-    return cartRole({ self: this.#context.selfId, set, record, keeper: this.#keeperOf(user) })
+    return cartRole({ self: this.#context.selfId, set, record, keeper: this.keeperOf(user) })
   }
 
-  #keeperOf(user: UserId): MemberId | null {
+  /** Null while the home lives, or nobody of the set does. */
+  keeperOf(user: UserId): MemberId | null {
     const set = this.#homes.serverSet(user)
     return keeperOf(set, this.#homes.record(user), (member) => this.#isAlive(member))
   }
@@ -49,7 +50,7 @@ export class Keeper {
    */
   lookersAfter(user: UserId): MemberId[] {
     const set = this.#homes.serverSet(user)
-    const lookers = [this.#homes.record(user)?.home ?? null, this.#keeperOf(user)]
+    const lookers = [this.#homes.record(user)?.home ?? null, this.keeperOf(user)]
     return set.filter((member) => lookers.includes(member))
   }
 }

@@ -22,6 +22,9 @@ export type ShopperOptions = {
   hasAccount: boolean
 }
 
+/** Half a second apart: longer than a member holds its catalog for a full copy (replica/snapshots.ts). */
+const buyingAttemptsMax = 25
+
 export class Shopper {
   readonly name: string
   readonly #options: ShopperOptions
@@ -250,7 +253,7 @@ export class Shopper {
   /** Arrives, takes one thing and orders it. */
   async buySomething(): Promise<PlacedOrder | null> {
     const { cluster } = this.#options
-    for (let attempt = 0; attempt < 5; attempt += 1) {
+    for (let attempt = 0; attempt < buyingAttemptsMax; attempt += 1) {
       if (attempt > 0) await cluster.sleep(500)
       if (this.user === null) await this.#arrive()
       if (this.user === null) continue
@@ -263,6 +266,8 @@ export class Shopper {
         await cluster.sleep(1_000)
         await this.orders.settleAll(this.model)
       }
+      // The home may be about to take a full copy and shows the prices of before it meanwhile.
+      if (order.record?.status === 'refused' && order.record.reason === 'price-changed') continue
       return order
     }
     return null

@@ -157,6 +157,33 @@ describe('members', () => {
     expect(await world.until(() => kept.every(isThere), 60_000)).toBe(true)
   })
 
+  test('a keeper that was away when the user moved is told whose home is gone', async () => {
+    world = new CartWorld(3)
+    const user = world.guestOf('n1')
+    world.loadPercents.set('n1', 90)
+    const { node: home } = await world.add(user, world.node('n2'))
+    const [away, other] = [world.node('n1'), world.node(home.name === 'n2' ? 'n3' : 'n2')]
+    await world.until(settled)
+    home.crash()
+    expect((await world.follow(user, other)).node).toBe(other)
+    home.start()
+    expect(await world.until(settled)).toBe(true)
+    away.crash()
+    other.crash()
+    // Home again, and it knows that everybody has the cart: nothing travels.
+    expect((await world.follow(user, home)).node).toBe(home)
+    other.start()
+    expect((await world.follow(user, other)).node).toBe(home)
+    expect(await world.until(settled)).toBe(true)
+    away.start()
+    // It takes the other one, which lives, for the home.
+    expect(away.homes.record(user)?.home).toBe(other.id)
+    home.crash()
+    const newcomer = world.replace(home.name, 'n4')
+    expect(await world.until(() => newcomer.carts.localView(user) !== null)).toBe(true)
+    expect(world.sent.some(({ to, request }) => to === away.id && request.kind === 'home-records')).toBe(true)
+  })
+
   test('new members get carts, and those that left the set forget them only after that', async () => {
     world = new CartWorld(3)
     const users: UserId[] = []

@@ -162,6 +162,7 @@ export const memberDocument = z
     primary: z.boolean(),
     draining: z.boolean(),
     capacity: z.number(),
+    capacityInUse: z.number(),
     catalogVersion: z.int(),
     catalogDigest: z.string(),
     users: z.int(),

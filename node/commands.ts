@@ -187,9 +187,15 @@ export const memberRecordSchema = z.object({
   joinedIndex: z.int().min(0),
   /** `commandLevel` of the program it runs, as it announced it; absent: 1. */
   level: z.int().min(1).optional(),
+  /** What it is asked for of its capacity, because it was overloaded (core/overload.ts); absent: all. */
+  capacityShare: z.number().gt(0).lt(1).optional(),
 })
 export type MemberRecord = z.infer<typeof memberRecordSchema>
-export const memberJoinSchema = memberRecordSchema.omit({ joinedIndex: true, draining: true })
+export const memberJoinSchema = memberRecordSchema.omit({
+  joinedIndex: true,
+  draining: true,
+  capacityShare: true,
+})
 export type MemberJoin = z.infer<typeof memberJoinSchema>
 
 export const tagSchema = z.string().min(1).max(200) as unknown as z.ZodType<Tag>
@@ -330,6 +336,8 @@ export const commandBodySchema = z.discriminatedUnion('kind', [
     p2p: memberRecordSchema.shape.p2p.optional(),
     level: memberRecordSchema.shape.level,
   }),
+  /** The primary asks a member for less, or for more again. */
+  z.object({ kind: z.literal('member.weigh'), id: memberIdSchema, share: z.number().gt(0).max(1) }),
   z.object({ kind: z.literal('member.remove'), id: memberIdSchema }),
   /** Every voter marks its state here; `claim` is the proposer's mark of an earlier check, to be compared. */
   z.object({ kind: z.literal('state.check'), claim: stateMarkSchema.nullable() }),
@@ -353,6 +361,7 @@ export const commandLevels = {
   'member.update': 1,
   'member.remove': 1,
   'state.check': 2,
+  'member.weigh': 3,
 } as const satisfies { [K in CommandKind]: number }
 
 /** The level of this program: it understands every kind up to it. */

@@ -109,6 +109,8 @@ export type MemberView = {
   primary: boolean
   draining: boolean
   capacity: number
+  /** Less than `capacity` while the primary spares the member, because it was overloaded for minutes. */
+  capacityInUse: number
   catalogVersion: number
   catalogDigest: string
   users: number

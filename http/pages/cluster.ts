@@ -23,6 +23,11 @@ function waitOf(member: MemberView): Html | '' {
   return waitMs < 1_000 ? '' : html` <small>for ${Math.floor(waitMs / 1_000)} s</small>`
 }
 
+/** It was overloaded for minutes, so that it gets fewer users than its capacity is worth. */
+function sparedNote({ capacity, capacityInUse }: MemberView): string {
+  return capacityInUse < capacity ? `, spared: asked for ${capacityInUse} of ${capacity}` : ''
+}
+
 function memberRow(view: ClusterView, member: MemberView): Html {
   const same = member.catalogVersion === view.catalog.version && member.catalogDigest === view.catalog.digest
   return html`<tr class="${member.alive ? '' : 'gone'}" data-member="${member.node}">
@@ -41,7 +46,7 @@ function memberRow(view: ClusterView, member: MemberView): Html {
         value="${Math.round(member.loadPercent)}"
         max="100"
       ></progress>
-      <small>${Math.round(member.loadPercent)} %</small>
+      <small>${Math.round(member.loadPercent)} %${sparedNote(member)}</small>
     </td>
     <td>${(member.lastSeenMs / 1000).toFixed(1)} s</td>
   </tr>`

@@ -9,7 +9,13 @@ import type { LogIndex } from '../ids.ts'
 import type { Tables } from '../ports.ts'
 import { applyAccountCreate, applyAccountDelete, applyAccountPassword } from './apply/accounts.ts'
 import { applyCatalogChange } from './apply/catalog.ts'
-import { applyClusterBegin, applyMemberJoin, applyMemberRemove, applyMemberUpdate } from './apply/members.ts'
+import {
+  applyClusterBegin,
+  applyMemberJoin,
+  applyMemberRemove,
+  applyMemberUpdate,
+  applyMemberWeigh,
+} from './apply/members.ts'
 import { applyOrderPlace, applyOrderStatus } from './apply/orders.ts'
 import type { ApplyOutcome } from './apply/outcome.ts'
 import { nothingElse } from './apply/outcome.ts'
@@ -37,6 +43,8 @@ function decide(tables: Tables, body: CommandBody, atMs: number, index: LogIndex
       return applyMemberJoin(tables, body.member, index)
     case 'member.update':
       return applyMemberUpdate(tables, body, index)
+    case 'member.weigh':
+      return applyMemberWeigh(tables, body, index)
     case 'member.remove':
       return applyMemberRemove(tables, body.id, index)
     case 'state.check':

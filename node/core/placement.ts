@@ -8,13 +8,18 @@ import { hash } from 'node:crypto'
 import type { MemberRecord } from '../commands.ts'
 import type { MemberId, UserId } from '../ids.ts'
 
-export type PlacementMember = Pick<MemberRecord, 'id' | 'capacity'>
+export type PlacementMember = Pick<MemberRecord, 'id' | 'capacity' | 'capacityShare'>
+
+/** What a member is asked for: what its operator set, or a share of that while it is overloaded. */
+export function capacityInUse({ capacity, capacityShare }: Omit<PlacementMember, 'id'>): number {
+  return capacity * (capacityShare ?? 1)
+}
 
 /** Do two lists place every user alike? */
 export function placeAlike(one: readonly PlacementMember[], other: readonly PlacementMember[]): boolean {
   const text = (members: readonly PlacementMember[]): string =>
     members
-      .map(({ id, capacity }) => `${id} ${capacity}`)
+      .map((member) => `${member.id} ${capacityInUse(member)}`)
       .sort()
       .join()
   return text(one) === text(other)
@@ -32,7 +37,7 @@ function unitHash(user: UserId, member: MemberId): number {
 
 /** The member with the greatest score comes first; the chance of that is proportional to its capacity. */
 export function rendezvousScore(user: UserId, member: PlacementMember): number {
-  return -member.capacity / Math.log(unitHash(user, member.id))
+  return -capacityInUse(member) / Math.log(unitHash(user, member.id))
 }
 
 /**

@@ -4,7 +4,7 @@
  * take a cart for complete that only the one who is still down has. What others tell of a time before this node came
  * is remembered while the cart is being opened. Both are bounded.
  */
-import { placeAlike, serverSet } from '../core/placement.ts'
+import { capacityInUse, placeAlike, serverSet } from '../core/placement.ts'
 import type { PlacementMember } from '../core/placement.ts'
 import type { MemberId, UserId } from '../ids.ts'
 import { earlierSetsMax } from '../messages.ts'
@@ -44,7 +44,7 @@ export class EarlierSets {
   /** Users are placed by these members from now on; what was before that is remembered, from an earlier life too. */
   setPresent(members: readonly PlacementMember[]): void {
     const { local } = this.#context.stores
-    const placements = members.map(({ id, capacity }) => ({ id, capacity }))
+    const placements = members.map((member) => ({ id: member.id, capacity: capacityInUse(member) }))
     if (this.#present === null) {
       const [last = [], ...earlier] = local.placements()
       this.#present = last

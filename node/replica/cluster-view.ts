@@ -1,4 +1,5 @@
 /** `GET /api/cluster` and readiness: what this node knows of itself and has heard of the others (API.md, "cluster"). */
+import { capacityInUse } from '../core/placement.ts'
 import type { LogIndex, MemberId, Term } from '../ids.ts'
 import type { CatalogState, Clock, ShopStore } from '../ports.ts'
 import type { ClusterView, MemberView, NodeAddress } from '../replica-api.ts'
@@ -88,6 +89,7 @@ export class ClusterReads {
       primary: this.#options.primary() === id,
       draining: member.draining || (info?.draining ?? false),
       capacity: member.capacity,
+      capacityInUse: capacityInUse(member),
       catalogVersion: info?.catalogVersion ?? 0,
       catalogDigest: info?.catalogDigest ?? '',
       users: info?.users ?? 0,

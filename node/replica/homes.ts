@@ -6,7 +6,7 @@
  */
 import { decideHome, isHigher, redirectsMax } from '../core/homes.ts'
 import type { HomeAnswer, HomeDecision } from '../core/homes.ts'
-import { serverSet } from '../core/placement.ts'
+import { capacityInUse, serverSet } from '../core/placement.ts'
 import type { Load } from '../core/placement.ts'
 import { Fault, assert } from '../faults.ts'
 import type { LogIndex, MemberId, UserId } from '../ids.ts'
@@ -166,7 +166,8 @@ export class Homes implements HomesView {
 
   loadOf(member: MemberId): Load {
     const info = this.#context.presence.get(member)
-    const capacity = this.#context.members.get(member)?.capacity ?? 0
+    const known = this.#context.members.get(member)
+    const capacity = known === null ? 0 : capacityInUse(known)
     const given = this.#given.get(member)
     const extra = given !== undefined && info !== null && given.heardAtMs === info.heardAtMs ? given.count : 0
     return { users: (info?.users ?? 0) + extra, loadPercent: info?.loadPercent ?? 0, capacity }

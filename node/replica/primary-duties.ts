@@ -1,6 +1,6 @@
 /**
- * What only the primary does beside the log: begins the cluster, keeps the voters at their number, hands out full
- * snapshots. Every duty is decided anew from the state at hand, so that a new primary goes on where the old one
+ * What only the primary does beside the log: begins the cluster, keeps the voters at their number, spares members that
+ * are overloaded, hands out full snapshots. Every duty is decided anew from the state at hand, so that a new primary goes on where the old one
  * stopped (DESIGN.md section 3, "Voters").
  */
 import { Fault, isFault } from '../faults.ts'
@@ -8,6 +8,7 @@ import { commandLevel } from '../commands.ts'
 import type { CommandId, MemberId } from '../ids.ts'
 import { nextVoterChange } from '../core/voters.ts'
 import type { CancelTimer, Clock, Logger, PeerInfo, ShopStore, Stores } from '../ports.ts'
+import { CapacityShares } from './capacity-shares.ts'
 import type { Consensus } from './consensus.ts'
 import type { LogClient, MembersView, PresenceView, Settings } from './context.ts'
 import type { Counters } from './counters.ts'
@@ -44,6 +45,7 @@ export class PrimaryDuties {
   readonly #options: PrimaryDutiesOptions
   readonly #deadSinceMs = new Map<MemberId, number>()
   readonly #sending = new Set<MemberId>()
+  readonly #shares: CapacityShares
   /** Starts of the lives that are connected: while the disk was full, their hellos could not be remembered. */
   readonly #connected = new Map<MemberId, number>()
   #endsDueMs = 0
@@ -56,6 +58,7 @@ export class PrimaryDuties {
 
   constructor(options: PrimaryDutiesOptions) {
     this.#options = options
+    this.#shares = new CapacityShares(options)
     this.#lookedAtMs = options.clock.monotonicMs()
   }
 
@@ -76,11 +79,13 @@ export class PrimaryDuties {
     const consensus = this.#options.consensus()
     if (!consensus.isPrimary() || !consensus.raft.hasCommittedInTerm) {
       this.#deadSinceMs.clear()
+      this.#shares.rest()
       return
     }
     this.#rememberEnds()
     this.#beginCluster()
     this.#changeVoters(consensus)
+    this.#shares.look()
   }
 
   #noticeStall(): void {

@@ -109,6 +109,8 @@ export class Host {
   isRetired = false
   /** An operator asked to remove this member. */
   isRemoved = false
+  /** What its processor is said to be busy with. */
+  loadPercent = 5
   #disks = 1
 
   constructor(options: HostOptions) {
@@ -174,7 +176,7 @@ export class Host {
       stores: disk.stores,
       hasher: quickHasher,
       logger,
-      loadPercent: () => 5,
+      loadPercent: () => this.loadPercent,
       onFatal: (error) => this.#failed(clock, error),
       bounds,
     })

@@ -157,6 +157,7 @@ class FakeCluster {
         primary: index === 0,
         draining: false,
         capacity: 1,
+        capacityInUse: 1,
         catalogVersion: version,
         catalogDigest: digest,
         users: this.#world.users.size,

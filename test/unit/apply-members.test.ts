@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { MemberRecord } from '../../node/commands.ts'
 import { commandLevel, lowestLevel } from '../../node/commands.ts'
 import { applyEntry } from '../../node/core/apply.ts'
+import { stateDigest } from '../../node/core/apply/state.ts'
 import type { CommandId, MemberId } from '../../node/ids.ts'
 import { Applying, applying, memberJoin, memoryStores } from '../support/store-world.ts'
 
@@ -88,6 +89,30 @@ describe('members', () => {
     expect(shop.run({ kind: 'member.update', id: id('idn1'), capacity: 2 }).membersChanged).toBe(false)
     expect(shop.run({ kind: 'member.update', id: id('nobody') }).result).toMatchObject({ code: 'not-found' })
   })
+})
+
+test('a share of the capacity survives a restart of the member and ends with what its operator says', () => {
+  const shop = applying()
+  join(shop, 'n2')
+  const shareOf = () => shop.shop.read.members()[1]?.capacityShare
+  const weigh = (share: number, memberId = 'idn2') =>
+    shop.run({ kind: 'member.weigh', id: id(memberId), share })
+  const digest = () => shop.shop.transaction((tables) => stateDigest(tables))
+  const before = digest()
+  expect([weigh(0.5).membersChanged, shareOf(), digest() === before]).toEqual([true, 0.5, false])
+  expect([weigh(0.5).membersChanged, shop.shop.read.members()[1]?.capacity]).toEqual([false, 1])
+  join(shop, 'n2', 'idn2', { p2p: 'elsewhere:1' })
+  expect(shareOf()).toBe(0.5)
+  shop.run({ kind: 'member.update', id: id('idn2'), draining: true })
+  expect(shareOf()).toBe(0.5)
+  shop.run({ kind: 'member.update', id: id('idn2'), capacity: 1 })
+  expect(shareOf()).toBeUndefined()
+  weigh(0.25)
+  join(shop, 'n2', 'fresh')
+  expect(shareOf()).toBeUndefined()
+  expect([weigh(0.25, 'fresh').membersChanged, weigh(1, 'fresh').membersChanged]).toEqual([true, true])
+  expect(shop.shop.read.members()[1]).not.toHaveProperty('capacityShare')
+  expect(weigh(0.5, 'nobody').result).toMatchObject({ ok: false, code: 'not-found' })
 })
 
 test('a command of another version or kind halts applying', () => {

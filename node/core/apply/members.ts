@@ -7,6 +7,7 @@ import type { ApplyOutcome } from './outcome.ts'
 import { done, refused } from './outcome.ts'
 
 type MemberUpdate = Extract<CommandBody, { kind: 'member.update' }>
+type MemberWeigh = Extract<CommandBody, { kind: 'member.weigh' }>
 
 function changed(tables: Tables, member: MemberRecord, index: LogIndex): ApplyOutcome {
   tables.putMember(member)
@@ -22,7 +23,8 @@ function sameMember(a: MemberRecord, b: MemberRecord): boolean {
     a.eligible === b.eligible &&
     a.draining === b.draining &&
     a.capacity === b.capacity &&
-    a.level === b.level
+    a.level === b.level &&
+    a.capacityShare === b.capacityShare
   )
 }
 
@@ -69,6 +71,7 @@ export function applyMemberJoin(tables: Tables, join: MemberJoin, index: LogInde
     draining: false,
     joinedIndex: own?.joinedIndex ?? index,
   }
+  if (own?.capacityShare !== undefined) member.capacityShare = own.capacityShare
   if (own !== undefined && replaced === undefined && sameMember(own, member)) return done({ member: own })
   return changed(tables, member, index)
 }
@@ -94,6 +97,19 @@ export function applyMemberUpdate(tables: Tables, update: MemberUpdate, index: L
     p2p: update.p2p ?? before.p2p,
     level: update.level ?? before.level,
   }
+  // What an operator decides about it is meant as it is said.
+  if (update.capacity !== undefined) delete member.capacityShare
+  if (sameMember(before, member)) return done({ member: before })
+  return changed(tables, member, index)
+}
+
+/** Value: `{member}`. */
+export function applyMemberWeigh(tables: Tables, { id, share }: MemberWeigh, index: LogIndex): ApplyOutcome {
+  const before = tables.members().find((member) => member.id === id)
+  if (before === undefined) return refused('not-found', 'no such member')
+  const member: MemberRecord = { ...before }
+  if (share === 1) delete member.capacityShare
+  else member.capacityShare = share
   if (sameMember(before, member)) return done({ member: before })
   return changed(tables, member, index)
 }

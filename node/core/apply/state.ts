@@ -16,8 +16,10 @@ export const stateMarksKept = 4
 
 /** Every member of the record in one order, whichever way it came. */
 function memberText(member: MemberRecord): unknown[] {
-  const { id, node, url, p2p, eligible, draining, capacity, joinedIndex, level } = member
-  return [id, node, url, p2p, eligible, draining, capacity, joinedIndex, level ?? null]
+  const { id, node, url, p2p, eligible, draining, capacity, joinedIndex, level, capacityShare } = member
+  const text = [id, node, url, p2p, eligible, draining, capacity, joinedIndex, level ?? null]
+  // Programs that don't know shares mark the same digest while there are none.
+  return capacityShare === undefined ? text : [...text, capacityShare]
 }
 
 /** All that later commands are decided against, in 32 bytes. Cheap: rows that may be many have running digests. */

@@ -106,7 +106,7 @@ export interface Transport {
   stop(): Promise<void>
   /** Members to be connected to, for ever, with jittered redials. Replaces the earlier list. */
   setPeers(peers: readonly { readonly id: MemberId; readonly p2p: string }[]): void
-  /** Peers that are refused everywhere: connections closed, dials denied. */
+  /** Peers that are none of us any more: cut off, dials denied. They may come back, and only ask (`request`). */
   setRemoved(removed: readonly MemberId[]): void
   /** Dials an address whose peer id is not known yet (a joiner's `--join`); resolves with the peer once hello is through. */
   dial(p2p: string, timeoutMs: number): Promise<PeerInfo>

@@ -80,9 +80,8 @@ export function createLibp2pNode(options: Libp2pNodeOptions): Promise<Libp2pNode
       pingTimeout: { minTimeout: pingTimeoutMinMs, maxTimeout: pingTimeoutMaxMs },
     },
     connectionGater: {
-      // Strangers and joiners must get as far as the hello; only who was removed is known to be unwelcome.
+      // Strangers and joiners must get as far as the hello, and who was removed too: it may not know of it (peer-table.ts).
       denyDialPeer: (peer) => isRemoved(memberIdOf(peer)),
-      denyInboundEncryptedConnection: (peer) => isRemoved(memberIdOf(peer)),
       denyOutboundEncryptedConnection: (peer) => isRemoved(memberIdOf(peer)),
       // Clusters live in private networks.
       denyDialMultiaddr: () => false,

@@ -36,7 +36,7 @@ export class PeerConnection {
   readonly opened: Promise<void>
   readonly settleOpened: { resolve: () => void; reject: (error: unknown) => void }
   cancelTimer: CancelTimer = () => undefined
-  /** In one cluster and open on both lanes: counted as connected. */
+  /** In one cluster and open on both lanes: counted as connected. Never so with a peer that was removed. */
   open = false
   /** Where this node dialled; null when the peer did. */
   address: string | null = null
@@ -121,10 +121,14 @@ export class PeerTable implements LinkHost {
     }
   }
 
+  /**
+   * Peers that are none of this cluster any more: nothing is sent to them, and of what they say only requests are heard.
+   * One that was away when it was removed must be able to ask who the members are, and to bring what it holds.
+   */
   setRemoved(removed: readonly MemberId[]): void {
     this.#removed = new Set(removed)
-    for (const connection of this.#all())
-      if (this.#removed.has(connection.peer)) connection.close('the peer was removed from the cluster')
+    for (const { open, peer, close } of this.#all())
+      if (open && this.#removed.has(peer)) close('the peer was removed from the cluster')
   }
 
   isRemoved(peer: MemberId): boolean {
@@ -215,7 +219,6 @@ export class PeerTable implements LinkHost {
   accept(from: MemberId, hello: Hello): void {
     if (this.#handlers === null)
       throw new Fault('no-primary', 'this node is stopping', {}, { retryAfterSeconds: 1 })
-    if (this.#removed.has(from)) throw new Fault('forbidden', 'this node was removed from the cluster')
     checkHello(this.#options.signer, hello, from, this.#options.selfId, this.#own?.clusterId ?? null)
     this.#handlers.admit({ id: from, hello })
   }
@@ -230,7 +233,7 @@ export class PeerTable implements LinkHost {
     const hello = connection.hello as Hello
     this.#options.onReady?.(connection)
     connection.settle.resolve({ id: link.peer, hello })
-    if (connection.open || !this.sameCluster(hello)) return
+    if (connection.open || this.#removed.has(link.peer) || !this.sameCluster(hello)) return
     connection.open = true
     connection.settleOpened.resolve()
     const known = this.#connected.get(link.peer)
@@ -250,7 +253,7 @@ export class PeerTable implements LinkHost {
   }
 
   raft(from: MemberId, message: RaftMessage): void {
-    this.#handlers?.raft(from, message)
+    if (!this.#removed.has(from)) this.#handlers?.raft(from, message)
   }
 
   request(from: MemberId, request: PeerRequest): Promise<unknown> {

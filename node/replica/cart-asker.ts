@@ -31,9 +31,13 @@ export class HomeAsker {
     this.#homes = homes
   }
 
-  /** Presence says that it is dead, which is a hint; a member never heard of in this life is not known to be dead. */
+  /**
+   * Presence says that it is dead, which is a hint; a member never heard of in this life is not known to be dead. Nor is
+   * anybody at a node that was removed: it hears no presence any more, and has carts to hand over.
+   */
   isKnownDead(member: MemberId): boolean {
-    const { presence } = this.#context
+    const { presence, members, selfId } = this.#context
+    if (members.isRemoved(selfId)) return false
     return !presence.alive(member) && presence.get(member) !== null
   }
 

@@ -121,7 +121,9 @@ export class DirtyCarts {
     const wanted = Math.min(settings.cartAcks, set.length)
     const before = this.#carts.get(user)
     const nowMs = this.#context.clock.monotonicMs()
-    const isUndelivered = owesLooker || (isMine && missing.length > 0)
+    // Who was removed goes for good when its carts are in their sets: it must say how many are not yet.
+    const isLeaving = this.#context.members.isRemoved(selfId)
+    const isUndelivered = owesLooker || ((isMine || isLeaving) && missing.length > 0)
     const isUnderReplicated = isMine && disksWith(selfId, set, cart.delivered, cart.hash) < wanted
     this.#replace(user, {
       user,

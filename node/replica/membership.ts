@@ -5,7 +5,7 @@
  */
 import { commandLevel } from '../commands.ts'
 import type { MemberRecord } from '../commands.ts'
-import { Fault, isFault } from '../faults.ts'
+import { Fault, StoreFailure, isFault } from '../faults.ts'
 import type { CatalogVersion, ClusterId, CommandId, LogIndex, MemberId, NodeName } from '../ids.ts'
 import type { MemberList, PeerRequestOf } from '../messages.ts'
 import type { CancelTimer, Clock, Logger, Random, Stores, Transport } from '../ports.ts'
@@ -141,7 +141,8 @@ export class Membership implements MembersView {
 
   /**
    * Who was just removed keeps its connections for a moment, in which it hears of the newer list and fetches it: it must
-   * learn that it is none of us any more, or it goes on serving carts that nobody will ever get.
+   * learn that it is none of us any more, or it goes on serving carts that nobody has. One that was away then asks for
+   * the list when it comes back (`introduce`).
    */
   #refuseSoon(): void {
     if (this.#refusing) return
@@ -224,7 +225,8 @@ export class Membership implements MembersView {
         this.take(list)
       })
       .catch((error: unknown) => {
-        if (!isFault(error)) throw error
+        // A disk that failed ends the node, whoever met it first; nobody waits for this.
+        if (!isFault(error) && !(error instanceof StoreFailure)) throw error
         this.#options.logger.debug(
           { peer, reason: String(error) },
           'a peer did not say what it knows, or there is no space for it; gossip will',

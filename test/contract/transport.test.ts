@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { Fault, isFault } from '../../node/faults.ts'
 import type { FaultCode } from '../../node/faults.ts'
+import type { MemberId } from '../../node/ids.ts'
 import { clusterA, clusterB, introduce, mesh } from '../support/transport-world.ts'
 import type { TestNode, TransportWorld } from '../support/transport-world.ts'
 import { RealWorld } from './real-world.ts'
@@ -278,16 +279,32 @@ describe.each(worlds)('transport over $name', ({ make }) => {
     expect(await world.settle(joiner.transport.dial(member.p2p, 5_000))).toMatchObject({ id: member.id })
   })
 
-  test('14 a removed member is cut off and stays out', async () => {
+  test('14 a removed member is cut off; it may come back to ask, and is no peer', async () => {
     const [one, other] = await pair()
+    one.handlers.answer = async () => ({ index: 1 })
     one.transport.setRemoved([other.id])
     await world.until(
       () => one.handlers.disconnectedFrom.length === 1 && other.handlers.disconnectedFrom.length === 1,
       'cut off',
     )
-    await faultOf(world, other.transport.dial(one.p2p, 3_000))
+    await world.settle(other.transport.dial(one.p2p, 3_000))
+    const question = { kind: 'read-index' } as const
+    await world.until(() => other.transport.connected().length === 1, 'it has come back')
+    other.transport.send(one.id, heartbeat)
+    other.transport.publish('revocations', { tokens: [] })
+    expect(await world.settle(other.transport.request(one.id, question, { timeoutMs: 3_000 }))).toEqual({
+      index: 1,
+    })
+    expect(one.handlers.raftMessages).toEqual([])
+    expect(one.handlers.gossiped).toEqual([])
     expect(one.transport.connected()).toEqual([])
     expect(one.handlers.connectedTo).toHaveLength(1)
+    const asked = one.transport.request(other.id, question, { timeoutMs: 3_000 })
+    expect(await faultCode(world, asked)).toBe('internal')
+    // Another one is removed: what this one asks meanwhile goes on.
+    one.transport.setRemoved([other.id, 'somebody else' as MemberId])
+    await world.settle(other.transport.request(one.id, question, { timeoutMs: 3_000 }))
+    expect(other.handlers.disconnectedFrom).toHaveLength(1)
   })
 
   test('15 nothing is called after a stop, and a stopped transport sends nothing', async () => {

@@ -237,7 +237,8 @@ const catalogVariants: Variant[] = [
   {
     name: 'a catalog version is applied though one before it is missing',
     shownBy: /P7|P9: .* digest/,
-    firstSeed: 2,
+    // Not 3: there the last shopper orders at the old price before the new one, late as all of them here, has come.
+    firstSeed: 4,
     seedsMax: 40,
     circumstances: [
       replace<typeof CatalogFeed>('node/replica/catalog-feed.ts', (real) => ({

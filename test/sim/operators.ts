@@ -15,8 +15,6 @@ const machinesMax = 9
 /** Fewer than three eligible members would leave a single voter. */
 const eligibleMin = 3
 const askAgainMs = 500
-/** A removed member is shut down by then, whatever it still holds: what it took alone since is lost, as its answers said. */
-const shutdownPatienceMs = 10_000
 
 export class Operators {
   readonly #scene: Scene
@@ -149,12 +147,9 @@ export class Operators {
     }
     this.#scene.note(`${host.name} is removed`)
     await cluster.sleep(random.between(0, 6_000))
-    const deadlineMs = cluster.nowMs + shutdownPatienceMs
-    while (cluster.nowMs < deadlineMs && soleCopies(cluster, host, this.#users()).length > 0)
-      await cluster.sleep(askAgainMs)
-    const lost = new Set(soleCopies(cluster, host, this.#users()))
-    for (const shopper of this.#scene.shoppers)
-      if (shopper.users.some((user) => lost.has(user))) shopper.lostWeakAnswers()
+    // However long it takes until it is in touch with the set and has handed over what it holds: it may have been cut off
+    // when it was removed, and have taken changes together with another one that was, which are promised (P5).
+    while (soleCopies(cluster, host, this.#users()).length > 0) await cluster.sleep(askAgainMs)
     this.#scene.note(`shuts ${host.name} down for good`)
     host.kill()
     host.isRetired = true

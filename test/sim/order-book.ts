@@ -82,11 +82,6 @@ export class OrderBook {
     if (outcome.kind === 'done') this.#heard(order, outcome.value, model, null)
   }
 
-  /** An intent that only one disk had is lost with it. */
-  lostWeakAnswers(): void {
-    for (const order of this.all) if (!order.decided) order.promised = false
-  }
-
   /** After everything healed: every order that was promised an end has one, without anybody asking for it again. */
   async settleAll(model: CartModel): Promise<void> {
     for (const order of this.all) {

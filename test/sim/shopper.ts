@@ -277,12 +277,6 @@ export class Shopper {
     await this.orders.retryOne(this.user as UserId, this.model)
   }
 
-  /** The only disk that had some of it is gone for good; the answers had said that it was the only one. */
-  lostWeakAnswers(): void {
-    this.model.loseWeak()
-    this.orders.lostWeakAnswers()
-  }
-
   /** Asks again for each order of which nothing is known, until all are decided. */
   async settleAll(): Promise<void> {
     if (this.user === null) return

@@ -211,7 +211,6 @@ export class SimTransport implements Transport {
     if (expected !== null && target.id !== expected) return `is ${target.id}, not ${expected}`
     if (target.id === this.id) return 'is this node itself'
     if (this.table.isRemoved(target.id)) return 'was removed from the cluster'
-    if (target.table.isRemoved(this.id)) return 'does not take this node, which was removed'
     return null
   }
 }

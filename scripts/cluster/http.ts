@@ -104,6 +104,25 @@ export async function removeMember(through: NodePlace, name: string, adminToken:
   await discard(await change(`removal of ${name} through ${through.name}`, url, init, [200, 204, 404]))
 }
 
+/**
+ * Carts on the node that not every member of their server set has, by its metrics; null when it does not answer. A node
+ * that was removed is in nobody's list of members any more, so `GET /api/cluster` says nothing of it.
+ */
+export async function undeliveredCarts(place: NodePlace): Promise<number | null> {
+  const answer = await ask(`${place.url}/metrics`, {}, askTimeoutMs)
+  if (answer?.status !== 200) {
+    await discard(answer)
+    return null
+  }
+  try {
+    const line = /^souk_carts_undelivered (\d+)$/m.exec(await answer.text())
+    return line === null ? null : Number(line[1])
+  } catch (error) {
+    if (isNoAnswer(error)) return null
+    throw error
+  }
+}
+
 /** Sends a change that may be repeated, again on 503, 500, 504 and silence, until it is done or refused. */
 async function change(what: string, url: string, init: RequestInit, fine: number[]): Promise<Response> {
   let last = 'no answer'

@@ -15,16 +15,19 @@ import {
   type NodePlace,
 } from './directory.ts'
 import { Failure, progress } from './failure.ts'
-import { removeMember } from './http.ts'
+import { removeMember, undeliveredCarts } from './http.ts'
 import { withLock } from './lock.ts'
 import type { NodeVerb, Options } from './options.ts'
 import { checkPorts } from './ports.ts'
 import { killNode, livePid, pauseNode, signalNode, waitGone } from './process.ts'
 import { launch, readyWaitMs, waitReady } from './start.ts'
 import { clusterStatus } from './status.ts'
+import { poll } from './wait.ts'
 
 /** A clean stop hands over the lease and the users; what takes longer than this hangs. */
 const stopWaitMs = 30_000
+/** A node that was removed brings its carts to those that have their users now: the next turn of its syncing, and some. */
+const handedOverWaitMs = 15_000
 
 type Target = { readonly directory: string; readonly record: ClusterRecord; readonly place: NodePlace }
 
@@ -145,6 +148,7 @@ async function remove(options: Options, { directory, record, place }: Target): P
   if (through === undefined)
     throw new Failure(`no other node is ready to take ${place.name} out of the cluster`)
   await removeMember(through.place, place.name, readAdminToken(directory))
+  await handedOver(place)
   await withLock(directory, async () => {
     await stop(place)
     for (const path of [place.directory, place.logFile, `${place.logFile}.1`, place.pidFile]) {
@@ -153,6 +157,19 @@ async function remove(options: Options, { directory, record, place }: Target): P
     const now = openCluster(options).record
     writeRecord(directory, { ...now, nodes: now.nodes.filter((index) => index !== place.index) })
   })
+}
+
+/** What is on the disk of a removed node alone would go with its directory. */
+async function handedOver(place: NodePlace): Promise<void> {
+  let left = 0
+  const isDone = await poll(async () => {
+    const undelivered = await undeliveredCarts(place)
+    left = undelivered ?? left
+    // One that does not answer was dead before, and others have looked after its carts since.
+    return undelivered === null || undelivered === 0 ? true : null
+  }, handedOverWaitMs)
+  if (isDone === null)
+    progress(`${place.name} could not hand over ${left} carts to the others; it is stopped all the same`)
 }
 
 /** The log to standard output; with --json that belongs to the JSON, so it goes to standard error. */

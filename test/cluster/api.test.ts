@@ -321,6 +321,12 @@ describe('the cluster', () => {
     const path = '/api/admin/cluster/members/n3'
     expect(outcome(await api.ask('n2', path, { method: 'DELETE', token: api.admin }))).toBe('204')
     await until('n3 knows', async () => outcome(await api.ask('n3', '/readyz')) === '503 behind', 3_000)
+    // What the launcher waits for before it stops the node and empties its directory.
+    await until(
+      'n3 handed its carts over',
+      async () => /^souk_carts_undelivered 0$/m.test((await api.ask('n3', '/metrics')).text),
+      10_000,
+    )
     for (const node of ['n1', 'n2'])
       await until(
         `${node} shows who is left, and that one of two votes`,

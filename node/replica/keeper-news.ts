@@ -58,14 +58,13 @@ export class KeeperNews {
     const byKeeper = new Map<MemberId, (News & { mark: string })[]>()
     for (const user of this.#waiting) {
       const due = this.#due(user)
-      if (due === null) this.#waiting.delete(user)
-      else {
-        const { keeper, record, mark } = due
-        byKeeper.set(
-          keeper,
-          [...(byKeeper.get(keeper) ?? []), { user, record, mark }].slice(0, homeRecordsMax),
-        )
+      if (due === null) {
+        this.#waiting.delete(user)
+        continue
       }
+      const news = byKeeper.get(due.keeper) ?? []
+      byKeeper.set(due.keeper, news)
+      if (news.length < homeRecordsMax) news.push({ user, record: due.record, mark: due.mark })
     }
     await Promise.all([...byKeeper].map(([keeper, news]) => this.#tell(keeper, news)))
   }

@@ -101,3 +101,28 @@ test('a batch that comes again, in any order, changes nothing and is acknowledge
   expect(await send(items.toReversed())).toEqual(first.toReversed())
   expect(users.map((user) => stored(node, user))).toEqual(before)
 })
+
+test('records of homes are taken from members of the user’s set alone, and only higher ones', async () => {
+  world = new CartWorld(5)
+  const user = world.guestOf('n1', 'n2')
+  const { node } = await world.add(user, world.node('n1'))
+  const set = node.homes.serverSet(user)
+  const keeper = world.nodes.find(({ id }) => set.includes(id) && id !== node.id) as CartNode
+  const [outside, other] = world.nodes.filter(({ id }) => !set.includes(id)) as [CartNode, CartNode]
+  await world.until(() => keeper.homes.record(user)?.home === node.id)
+  const record = keeper.homes.record(user)
+  const tell = (from: CartNode, to: CartNode, epoch: number, home: CartNode) => {
+    const records = [{ user, record: { epoch, home: home.id } }]
+    const request: PeerRequest = { kind: 'home-records', records, membersVersion: 1 }
+    return world.run(world.ask<{ records: unknown[] }>(from, to.id, request, 1_000))
+  }
+  expect((await tell(outside, keeper, 9, outside)).records).toEqual([])
+  expect((await tell(node, outside, 9, other)).records).toEqual([])
+  expect([keeper.homes.record(user), outside.homes.record(user)]).toEqual([record, null])
+  expect((await tell(node, keeper, 9, node)).records).toEqual([])
+  expect(keeper.homes.record(user)).toEqual({ epoch: 9, home: node.id })
+  // A lower one is answered with what is known better.
+  expect((await tell(node, keeper, 3, keeper)).records).toEqual([
+    { user, record: { epoch: 9, home: node.id } },
+  ])
+})

@@ -75,7 +75,11 @@ export async function* batchesOf(lines: AsyncIterable<string>): AsyncGenerator<B
 }
 
 type Result = CatalogChangeResult & { readonly history?: readonly CatalogHistoryEntry[] }
-export type Run = (batch: Batch, isFirst: boolean) => Promise<Result>
+export type Run = {
+  readonly change: (batch: Batch, isFirst: boolean) => Promise<Result>
+  /** After the last one: this node has them all, or it takes uncommonly long. */
+  readonly end: () => Promise<void>
+}
 
 /** Adds up what became of the products. */
 export class Tally {
@@ -136,13 +140,17 @@ const passing = new Set(['no-primary', 'overloaded', 'outcome-unknown', 'behind'
  * and if that fails the outcome is told as unknown.
  */
 export function logRun(shop: Shop, keyHash: string, by: string): Run {
-  return async ({ items }, isFirst) => {
+  // While this node takes one batch up, the log decides the next: otherwise the nodes would work in turns.
+  let ownVersion = 0
+  const change: Run['change'] = async ({ items }, isFirst) => {
     const changes = items.map(({ change }) => change)
     const id = batchId(keyHash, changes)
     const endMs = shop.now() + importRetryMs
     for (;;) {
       try {
-        return await shop.replica.catalog.change(changes, by, id)
+        const result = await shop.replica.catalog.change(changes, by, id, { ownVersion })
+        ownVersion = result.version
+        return result
       } catch (error) {
         if (isFirst || !isFault(error)) throw error
         if (!passing.has(error.code) || shop.now() > endMs)
@@ -156,11 +164,15 @@ export function logRun(shop: Shop, keyHash: string, by: string): Run {
       }
     }
   }
+  return { change, end: async () => void (await shop.replica.catalog.waitForVersion(ownVersion)) }
 }
 
 export function previewRun(shop: Shop): Run {
-  return async ({ items }) =>
-    await Promise.resolve(shop.replica.catalog.preview(items.map(({ change }) => change)))
+  return {
+    change: async ({ items }) =>
+      await Promise.resolve(shop.replica.catalog.preview(items.map(({ change }) => change))),
+    end: () => Promise.resolve(),
+  }
 }
 
 function single(item: LineChange): Batch {
@@ -176,9 +188,10 @@ export async function runAll(
 ): Promise<void> {
   let isFirst = true
   for await (const batch of batchesOf(lines)) {
-    const again = tally.add(batch, await run(batch, isFirst))
+    const again = tally.add(batch, await run.change(batch, isFirst))
     isFirst = false
-    for (const item of again) tally.add(single(item), await run(single(item), false))
+    for (const item of again) tally.add(single(item), await run.change(single(item), false))
     told()
   }
+  await run.end()
 }

@@ -176,9 +176,14 @@ export type CatalogPreview = CatalogChangeResult & { readonly history: readonly 
 export interface CatalogWrites {
   /**
    * Runs the changes as one catalog version each batch through the log (forwarded to the primary) and resolves once
-   * they are applied at this node too. `id` makes a retry return the first result.
+   * they are applied at this node too, or at least those through `ownVersion`. `id` makes a retry return the first result.
    */
-  change(changes: readonly ProductChange[], by: string, id?: CommandId): Promise<CatalogChangeResult>
+  change(
+    changes: readonly ProductChange[],
+    by: string,
+    id?: CommandId,
+    options?: { readonly ownVersion?: number },
+  ): Promise<CatalogChangeResult>
   /** What the changes would do now, at this node's copy; nothing is changed. */
   preview(changes: readonly ProductChange[]): CatalogPreview
   /** Who changed what, newest first, as a voter knows it. Faults `no-primary`, `invalid-request`. */

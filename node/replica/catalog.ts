@@ -120,13 +120,18 @@ export class Catalog implements CatalogReads, CatalogWrites {
     }
   }
 
-  async change(changes: readonly ProductChange[], by: string, id?: CommandId): Promise<CatalogChangeResult> {
+  async change(
+    changes: readonly ProductChange[],
+    by: string,
+    id?: CommandId,
+    options: { readonly ownVersion?: number } = {},
+  ): Promise<CatalogChangeResult> {
     const { log } = this.#options
     const commandId = id ?? log.freshCommandId()
     const { node } = this.#options.settings
     const body: CommandBody = { kind: 'catalog.change', changes: [...changes], by, node }
     const value = (await log.run(commandId, body, { timeoutMs: changeTimeoutMs })) as CatalogChangeResult
-    await this.#reached(value.version, localWaitMs)
+    await this.#reached(options.ownVersion ?? value.version, localWaitMs)
     return value
   }
 

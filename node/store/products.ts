@@ -1,5 +1,6 @@
 /** Tables `products`, `product_tags`, `variants`, `facet_counts` and `product_search`: written together, always. */
 import type { Product } from '../commands.ts'
+import { assert } from '../faults.ts'
 import type { Handle, Sku } from '../ids.ts'
 import type { SkuInfo } from '../ports.ts'
 import type { Connection } from './connection.ts'
@@ -90,11 +91,12 @@ export class ProductTables {
     const price = lowestPrice(product)
     const { category, vendor, status } = product
     const json = JSON.stringify(product)
-    this.#connection.run(
+    const written = this.#connection.one<{ id: number }>(
       `INSERT INTO products (handle, title_key, category, vendor, status, price, created_version, json)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (handle) DO UPDATE SET title_key = excluded.title_key, category = excluded.category,
-         vendor = excluded.vendor, status = excluded.status, price = excluded.price, json = excluded.json`,
+         vendor = excluded.vendor, status = excluded.status, price = excluded.price, json = excluded.json
+       RETURNING id`,
       product.handle,
       key,
       category,
@@ -104,7 +106,8 @@ export class ProductTables {
       created,
       json,
     )
-    const id = stored?.id ?? this.#stored(product.handle)?.id ?? 0
+    assert(written !== undefined, 'the row was inserted or updated')
+    const { id } = written
     this.#touch(id)
     for (const tag of new Set(product.tags))
       this.#connection.run(

@@ -100,6 +100,9 @@ export interface TransportHandlers {
   admit(peer: PeerInfo): void
 }
 
+/** What gossip cost this node since it started: its own messages and what it passes on, control included. */
+export type GossipTraffic = { readonly sentBytes: number; readonly receivedBytes: number }
+
 export interface Transport {
   /** Starts listening and dialling. The handlers are called from then on, never before. */
   start(handlers: TransportHandlers): Promise<void>
@@ -129,6 +132,7 @@ export interface Transport {
   ): Promise<PeerResponseOf<K>>
   /** Gossip to everybody who is connected; nothing is delivered later. */
   publish<T extends GossipTopic>(topic: T, message: GossipMessage<T>): void
+  gossipTraffic(): GossipTraffic
   /** Plain TCP connect to a member's p2p port. */
   probe(p2p: string): Promise<ProbeResult>
 }

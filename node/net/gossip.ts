@@ -9,6 +9,7 @@ import type { Connection, PeerId, StreamHandler } from '@libp2p/interface'
 import type { ClusterId } from '../ids.ts'
 import type { GossipMessage, GossipTopic, GossipVerdict } from '../messages.ts'
 import type { Clock, Logger } from '../ports.ts'
+import type { GossipTrafficCounter } from './gossip-traffic.ts'
 import { memberIdOf } from './identity.ts'
 import { gossipSizeBytesMax, gossipTopics, gossipValidators, topicName } from './topics.ts'
 import type { GossipContext } from './topics.ts'
@@ -80,15 +81,20 @@ const pruneBackoffMs = 5_000
 /** The service as libp2p takes it. `cluster` is null at a node that has yet to join. */
 export function gossipService(
   rejections: Rejections,
+  traffic: GossipTrafficCounter,
   cluster: ClusterId | null,
   gate: HelloGate,
 ): (components: GossipSubComponents) => GossipSub {
-  const create = ungatedService(rejections, cluster)
+  const create = ungatedService(rejections, traffic, cluster)
   return ({ privateKey, peerId, peerStore, registrar, connectionManager, logger }) =>
     create({ privateKey, peerId, peerStore, registrar: gated(registrar, gate), connectionManager, logger })
 }
 
-function ungatedService(rejections: Rejections, cluster: ClusterId | null): ReturnType<typeof gossipsub> {
+function ungatedService(
+  rejections: Rejections,
+  traffic: GossipTrafficCounter,
+  cluster: ClusterId | null,
+): ReturnType<typeof gossipsub> {
   return gossipsub({
     globalSignaturePolicy: 'StrictSign',
     allowPublishToZeroTopicPeers: true,
@@ -125,6 +131,9 @@ function ungatedService(rejections: Rejections, cluster: ClusterId | null): Retu
     },
     maxInboundDataLength: gossipBufferBytesMax,
     maxOutboundBufferSize: gossipBufferBytesMax,
+    metricsRegister: traffic.register(),
+    // Gossipsub asks for it with a register; its labels are not used.
+    metricsTopicStrToLabel: new Map(),
   })
 }
 

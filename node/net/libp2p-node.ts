@@ -12,6 +12,7 @@ import type { ClusterId, MemberId } from '../ids.ts'
 import { toMultiaddr } from './address.ts'
 import { gossipService } from './gossip.ts'
 import type { HelloGate, Rejections } from './gossip.ts'
+import type { GossipTrafficCounter } from './gossip-traffic.ts'
 import { memberIdOf } from './identity.ts'
 import { privateNetwork } from './private-network.ts'
 import type { Misunderstanding } from './private-network.ts'
@@ -41,6 +42,7 @@ export type Libp2pNodeOptions = {
   announce: string | undefined
   cluster: ClusterId | null
   rejections: Rejections
+  traffic: GossipTrafficCounter
   isRemoved: (peer: MemberId) => boolean
   gate: HelloGate
   /** A peer does not speak under this cluster's key. */
@@ -49,7 +51,7 @@ export type Libp2pNodeOptions = {
 
 /** Not started yet: handlers and listeners come first. */
 export function createLibp2pNode(options: Libp2pNodeOptions): Promise<Libp2pNode> {
-  const { privateKey, listen, announce, rejections, cluster, isRemoved } = options
+  const { privateKey, listen, announce, rejections, traffic, cluster, isRemoved } = options
   const { connectionProtector, connectionEncrypter } = privateNetwork(
     options.preSharedKey,
     options.misunderstood,
@@ -89,7 +91,7 @@ export function createLibp2pNode(options: Libp2pNodeOptions): Promise<Libp2pNode
     services: {
       identify: identify(),
       ping: ping(),
-      pubsub: gossipService(rejections, cluster, options.gate),
+      pubsub: gossipService(rejections, traffic, cluster, options.gate),
     },
   })
 }

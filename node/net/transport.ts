@@ -16,6 +16,7 @@ import type {
 import type {
   CancelTimer,
   Clock,
+  GossipTraffic,
   Lane,
   Logger,
   PeerInfo,
@@ -26,6 +27,7 @@ import type {
 } from '../ports.ts'
 import { toMultiaddr } from './address.ts'
 import { Gossip, Rejections } from './gossip.ts'
+import { GossipTrafficCounter } from './gossip-traffic.ts'
 import type { HelloSigner, OwnHello } from './hello.ts'
 import { memberIdOf, privateKeyOf } from './identity.ts'
 import { createLibp2pNode, dialTimeoutMs } from './libp2p-node.ts'
@@ -75,6 +77,7 @@ class Libp2pTransport implements Transport {
   readonly #table: PeerTable
   readonly #redialer: Redialer
   readonly #rejections: Rejections
+  readonly #traffic = new GossipTrafficCounter()
   readonly #connections = new Map<Connection, PeerConnection>()
   /** Addresses that broke off while being dialled, and how often in a row. */
   readonly #brokeOff = new Map<string, number>()
@@ -118,6 +121,7 @@ class Libp2pTransport implements Transport {
       announce,
       cluster: this.#table.own?.clusterId ?? null,
       rejections: this.#rejections,
+      traffic: this.#traffic,
       isRemoved: (peer) => this.#table.isRemoved(peer),
       gate: async (connection) => {
         const entry = this.#connections.get(connection)
@@ -188,6 +192,10 @@ class Libp2pTransport implements Transport {
 
   publish<T extends GossipTopic>(topic: T, message: GossipMessage<T>): void {
     if (!this.#stopped) this.#gossip?.publish(topic, message)
+  }
+
+  gossipTraffic(): GossipTraffic {
+    return this.#traffic.read()
   }
 
   probe(p2p: string): Promise<ProbeResult> {

@@ -13,13 +13,14 @@ export function createApi(
   parts: Pick<Parts, 'users' | 'carts' | 'orders' | 'events' | 'reads' | 'counters'>,
   catalog: Catalog,
   cluster: ClusterControlService,
-  { settings, stores }: ReplicaOptions,
+  { settings, stores, transport }: ReplicaOptions,
 ): Replica {
   const { users, carts, orders, events, reads, counters } = parts
   const metrics = new MetricsService({
     counters,
     reads,
     databaseSizes: () => ({ log: stores.log.sizeBytes(), shop: stores.shop.sizeBytes() }),
+    gossip: () => transport.gossipTraffic(),
     outbox: () => stores.local.outbox().length,
     carts: () => carts.counts(),
   })

@@ -219,6 +219,8 @@ describe.each(worlds)('transport over $name', ({ make }) => {
       })
     }
     expect(author.handlers.gossiped).toEqual([])
+    expect(author.transport.gossipTraffic().sentBytes).toBeGreaterThan(0)
+    for (const { transport } of others) expect(transport.gossipTraffic().receivedBytes).toBeGreaterThan(0)
   })
 
   test('11 a node of another cluster is refused, and both logs say why once', async () => {

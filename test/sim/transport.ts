@@ -16,7 +16,14 @@ import { Redialer } from '../../node/net/redial.ts'
 import type { Peer } from '../../node/net/redial.ts'
 import { gossipSizeBytesMax, gossipValidators } from '../../node/net/topics.ts'
 import type { RaftMessage } from '../../node/core/raft/types.ts'
-import type { Lane, PeerInfo, ProbeResult, Transport, TransportHandlers } from '../../node/ports.ts'
+import type {
+  GossipTraffic,
+  Lane,
+  PeerInfo,
+  ProbeResult,
+  Transport,
+  TransportHandlers,
+} from '../../node/ports.ts'
 import type { SimNetwork, SimNodeOptions } from './network.ts'
 import type { SimClock } from './scheduler.ts'
 import { SimWire } from './wire.ts'
@@ -41,6 +48,8 @@ export class SimTransport implements Transport {
   readonly #seen = new Set<string>()
   #handlers: TransportHandlers | null = null
   #sequence = 0
+  #gossipSentBytes = 0
+  #gossipReceivedBytes = 0
 
   constructor(network: SimNetwork, options: SimNodeOptions & { signer: HelloSigner }) {
     this.#network = network
@@ -148,8 +157,13 @@ export class SimTransport implements Transport {
     for (const peer of this.table.connected()) this.#gossipTo(peer.id, topic, text, messageId, this.id)
   }
 
+  gossipTraffic(): GossipTraffic {
+    return { sentBytes: this.#gossipSentBytes, receivedBytes: this.#gossipReceivedBytes }
+  }
+
   #gossipTo(to: MemberId, topic: GossipTopic, text: string, messageId: string, author: MemberId): void {
     const network = this.#network
+    this.#gossipSentBytes += text.length
     if (network.random.chance(network.settings.loss) || network.isBlocked(this.id, to)) return
     network.scheduler.after(network.delayMs(), () => {
       const node = network.node(to)
@@ -159,6 +173,7 @@ export class SimTransport implements Transport {
   }
 
   #gossipFrom(from: MemberId, topic: GossipTopic, text: string, messageId: string, author: MemberId): void {
+    this.#gossipReceivedBytes += text.length
     if (!this.table.isMemberOfCluster(from) || this.#seen.has(messageId)) return
     this.#remember(messageId)
     this.#network.note(from, this.id, topic, text.length)

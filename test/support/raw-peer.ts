@@ -7,6 +7,7 @@ import type { Lane } from '../../node/ports.ts'
 import { toMultiaddr } from '../../node/net/address.ts'
 import { FrameReader, encodeFrame } from '../../node/net/frames.ts'
 import type { Frame } from '../../node/net/frames.ts'
+import { GossipTrafficCounter } from '../../node/net/gossip-traffic.ts'
 import { Rejections } from '../../node/net/gossip.ts'
 import { makeHello } from '../../node/net/hello.ts'
 import { createIdentity, privateKeyOf } from '../../node/net/identity.ts'
@@ -66,6 +67,7 @@ export class RawPeer {
       announce: undefined,
       cluster: clusterA,
       rejections: new Rejections(systemClock()),
+      traffic: new GossipTrafficCounter(),
       isRemoved: () => false,
       gate: async () => undefined,
       misunderstood: () => undefined,

@@ -8,6 +8,7 @@ import type { FaultCode } from '../node/faults.ts'
 import type { Logger, Replica } from '../node/replica-api.ts'
 import { Answers } from './answers.ts'
 import { Gate } from './auth.ts'
+import { LoadShedder } from './load-shedder.ts'
 import { RequestMetrics } from './metrics.ts'
 import { problemPageAnswer, wantsPage } from './pages/layout.ts'
 import { pages } from './pages/routes.ts'
@@ -119,6 +120,7 @@ export function createHttp(options: HttpOptions): HttpDoor {
   const { replica, signer, adminToken, logger, now, version, secureCookies } = options
   const app = new OpenAPIHono()
   const tokens = new SessionTokens(signer, now)
+  const metrics = new RequestMetrics(replica, version)
   const shop: Shop = {
     app,
     replica,
@@ -131,7 +133,8 @@ export function createHttp(options: HttpOptions): HttpDoor {
     tickets: new Tickets(signer, now),
     streams: new Streams(),
     rates: new RateGuard(),
-    metrics: new RequestMetrics(replica, version),
+    metrics,
+    load: new LoadShedder(replica, metrics, logger),
   }
   const channels = new Channels(now)
   routes(shop, channels)

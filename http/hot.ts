@@ -47,14 +47,14 @@ export class HotAnswers {
     this.#products = shop.metrics.route('GET', `${productPath}{handle}`)
   }
 
-  /** False: this request is for the routes. */
-  serve(request: IncomingMessage, response: ServerResponse): boolean {
+  /** False: this request is for the routes. With `onlyKept` it is answered only if that takes no work. */
+  serve(request: IncomingMessage, response: ServerResponse, onlyKept = false): boolean {
     const { method, url, headers } = request
     if (method !== 'GET' || url === undefined || !url.startsWith(listPath)) return false
     if (headers['if-none-match'] !== undefined || headers['expect'] !== undefined) return false
     this.#forgetOld()
     if (!this.#hasVersion(headers['souk-catalog-version'])) return false
-    const answer = this.#answer(url)
+    const answer = onlyKept ? this.#kept(url) : (this.#kept(url) ?? this.#fresh(url))
     if (answer === null) return false
     const counter = url.charCodeAt(listPath.length) === 0x2f ? this.#products : this.#lists
     counter.begin()
@@ -81,13 +81,15 @@ export class HotAnswers {
     return typeof wanted === 'string' && /^\d{1,15}$/.test(wanted) && Number(wanted) <= this.#version
   }
 
-  #answer(url: string): Answer | null {
+  #kept(url: string): Answer | null {
     const known = this.#answers.get(url)
-    if (known !== undefined) {
-      this.#answers.delete(url)
-      this.#answers.set(url, known)
-      return known
-    }
+    if (known === undefined) return null
+    this.#answers.delete(url)
+    this.#answers.set(url, known)
+    return known
+  }
+
+  #fresh(url: string): Answer | null {
     const made = this.#make(url)
     if (made !== null && url.length <= addressLengthMax) this.#keep(url, made)
     return made

@@ -80,6 +80,20 @@ export const requestTimeoutMs = 300_000
 export const connectionsCheckingIntervalMs = 2_000
 /** Idle keep-alive; longer than common proxies' own, so that they close first. */
 export const keepAliveTimeoutMs = 65_000
+/**
+ * Requests that a turn of the event loop finds are served for so long; the rest is refused. It must be worth a
+ * group commit, and hold what some hundred shoppers ask for at once; who is let in waits for two turns at most.
+ */
+export const turnBudgetMs = 50
+/** A turn with fewer requests in it is long for another reason; this many are served however long they take. */
+export const turnRequestsMin = 32
+/**
+ * Requests that wait for something, a disk or another member: at some 20 kB each what a node can spare, and at
+ * thousands a second less than a second's worth.
+ */
+export const requestsInFlightMax = 2_000
+/** While a node is overloaded, its log says so once in this time. */
+export const overloadLogEveryMs = 10_000
 /** Sockets of one node; each costs some 10 kB. */
 export const connectionsMax = 10_000
 export const headersSizeBytesMax = 16 * 1024

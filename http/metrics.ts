@@ -4,6 +4,7 @@ import type { Replica } from '../node/replica-api.ts'
 
 export type RouteCounter = { begin(): void }
 
+type NowOpen = { readonly openStreams: number; readonly requestsInFlight: number }
 type Sample = { name: string; help: string; value: number; labels?: Record<string, string> }
 
 export class RequestMetrics {
@@ -36,7 +37,7 @@ export class RequestMetrics {
     this.#problems.set(name, (this.#problems.get(name) ?? 0) + 1)
   }
 
-  async text(openStreams: number): Promise<{ text: string; contentType: string }> {
+  async text({ openStreams, requestsInFlight }: NowOpen): Promise<{ text: string; contentType: string }> {
     if (this.#process === null) {
       this.#process = new Registry()
       collectDefaultMetrics({ register: this.#process })
@@ -47,6 +48,7 @@ export class RequestMetrics {
     addCounters(registry, this.#own())
     addGauges(registry, [
       { name: 'souk_http_event_streams', help: 'Open event streams.', value: openStreams },
+      { name: 'souk_http_requests_in_flight', help: 'Requests without an answer.', value: requestsInFlight },
       {
         name: 'souk_build_info',
         help: 'The running version.',

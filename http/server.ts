@@ -69,7 +69,12 @@ function refuseTarget(shop: Shop, error: unknown): Response {
 }
 
 function build(shop: Shop): Server {
-  const serve = getRequestListener(shop.app.fetch, {
+  const { load } = shop
+  const answer: typeof shop.app.fetch = (request, environment) => {
+    const made = shop.app.fetch(request, environment)
+    return made instanceof Promise ? load.count(made) : made
+  }
+  const serve = getRequestListener(answer, {
     errorHandler: (error: unknown) => refuseTarget(shop, error),
   })
   const options = {
@@ -83,8 +88,10 @@ function build(shop: Shop): Server {
   }
   const hot = new HotAnswers(shop)
   const server = createServer(options, (request, response) => {
-    if (refuseHost(shop, request, response) || hot.serve(request, response)) return
-    void serve(request, response)
+    const isTooMuch = load.isTooMuch(request.url ?? '')
+    if (refuseHost(shop, request, response) || hot.serve(request, response, isTooMuch)) return
+    if (isTooMuch) load.refuse(request, response)
+    else void serve(request, response)
   })
   server.maxConnections = connectionsMax
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>

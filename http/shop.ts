@@ -8,6 +8,7 @@ import type { Answers } from './answers.ts'
 import type { Gate } from './auth.ts'
 import { answerHeaders, problemDocument, requestHeaders } from './documents.ts'
 import { invalidRequest } from './input.ts'
+import type { LoadShedder } from './load-shedder.ts'
 import type { RequestMetrics } from './metrics.ts'
 import { problemKinds } from './problems.ts'
 import type { RateGuard } from './rates.ts'
@@ -28,6 +29,7 @@ export type Shop = {
   readonly streams: Streams
   readonly rates: RateGuard
   readonly metrics: RequestMetrics
+  readonly load: LoadShedder
 }
 
 export type Handler = (context: Context) => Response | Promise<Response>
@@ -189,7 +191,8 @@ function successes(endpoint: Endpoint): RouteConfig['responses'] {
 
 /** Problems grouped by status; those that any route may answer are added. */
 function failures(endpoint: Endpoint): RouteConfig['responses'] {
-  const codes = new Set<FaultCode>(['invalid-request', 'behind', 'internal', ...(endpoint.problems ?? [])])
+  const codes = new Set<FaultCode>(['invalid-request', 'behind', 'internal', 'overloaded'])
+  for (const code of endpoint.problems ?? []) codes.add(code)
   if (endpoint.auth !== 'nobody') codes.add('unauthorized').add('forbidden')
   if (endpoint.body !== undefined) codes.add('unsupported-type').add('too-large')
   const byStatus = Map.groupBy(codes, (code) => problemKinds[code].status)

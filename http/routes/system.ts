@@ -49,7 +49,10 @@ function healthRoutes(shop: Shop): void {
       answers: { 200: { 'text/plain': z.string() } },
     },
     async () => {
-      const { text, contentType } = await shop.metrics.text(shop.streams.size)
+      const { text, contentType } = await shop.metrics.text({
+        openStreams: shop.streams.size,
+        requestsInFlight: shop.load.inFlight,
+      })
       return shop.answers.raw(text, 200, { 'Content-Type': contentType, 'Cache-Control': 'no-store' })
     },
   )

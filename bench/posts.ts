@@ -14,8 +14,12 @@ export type Post = {
   readonly headers: { readonly [name: string]: string }
   readonly body: string
 }
-/** `location`: where a redirect leads. */
-export type Answer = { readonly status: number; readonly location: string | null }
+/** `location`: where a redirect leads. `retryAfter`: what the header says. */
+export type Answer = {
+  readonly status: number
+  readonly location: string | null
+  readonly retryAfter: string | null
+}
 export type Load = { readonly perSecond: number; readonly p99Ms: number }
 
 const headEnd = '\r\n\r\n'
@@ -27,7 +31,10 @@ const headEnd = '\r\n\r\n'
 export class PostConnection {
   readonly #socket: Socket
   readonly #host: string
+  /** What is here of a head; of a body only the length counts. */
   #received = ''
+  #answer: Answer | null = null
+  #missing = 0
   #settle: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | null = null
 
   private constructor(socket: Socket, host: string) {
@@ -57,29 +64,47 @@ export class PostConnection {
   post({ path, headers, body }: Post): Promise<Answer> {
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
     const length = Buffer.byteLength(body)
-    this.#socket.write(
+    return this.#send(
       `POST ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n${lines.join('')}content-type: application/json\r\ncontent-length: ${length}${headEnd}${body}`,
     )
+  }
+
+  get(path: string): Promise<Answer> {
+    return this.#send(`GET ${path} HTTP/1.1\r\nhost: ${this.#host}${headEnd}`)
+  }
+
+  #send(request: string): Promise<Answer> {
+    this.#socket.write(request)
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
   }
 
   #take(text: string): void {
-    this.#received += text
-    const end = this.#received.indexOf(headEnd)
-    if (end < 0) return
-    const length = Number(/\r\ncontent-length: (\d+)/i.exec(this.#received)?.[1])
-    if (Number.isNaN(length)) this.#settle?.reject(new Error('an answer without a Content-Length'))
-    if (this.#received.length < end + headEnd.length + length) return
-    const head = this.#received.slice(0, end)
-    const status = Number(head.slice('HTTP/1.1 '.length, 'HTTP/1.1 200'.length))
-    const location = /\r\nlocation: (\S+)/i.exec(head)?.[1] ?? null
-    this.#received = this.#received.slice(end + headEnd.length + length)
-    const settle = this.#settle
+    if (this.#answer === null) {
+      this.#received += text
+      const end = this.#received.indexOf(headEnd)
+      if (end < 0) return
+      const head = this.#received.slice(0, end)
+      const length = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1])
+      if (Number.isNaN(length)) this.#settle?.reject(new Error('an answer without a Content-Length'))
+      this.#answer = answerOf(head)
+      this.#missing = end + headEnd.length + length - this.#received.length
+    } else this.#missing -= text.length
+    if (this.#missing > 0) return
+    const [answer, settle] = [this.#answer, this.#settle]
+    this.#answer = null
+    this.#received = ''
     this.#settle = null
-    settle?.resolve({ status, location })
+    settle?.resolve(answer)
   }
+}
+
+function answerOf(head: string): Answer {
+  const status = Number(head.slice('HTTP/1.1 '.length, 'HTTP/1.1 200'.length))
+  const location = status === 307 ? (/\r\nlocation: (\S+)/i.exec(head)?.[1] ?? null) : null
+  const retryAfter = status === 503 ? (/\r\nretry-after: (\S+)/i.exec(head)?.[1] ?? null) : null
+  return { status, location, retryAfter }
 }
 
 /**

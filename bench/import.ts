@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { prepareCluster } from '../test/support/cluster.ts'
 import { Report, quantile } from './kit.ts'
+import { pidsOf, residentMib } from './processes.ts'
 
 const { values } = parseArgs({
   options: {
@@ -87,12 +88,8 @@ function reader(node: string): () => number[] {
 }
 
 /** Resident memory of each node's process, in MiB (Linux). */
-async function residentMib(): Promise<number[]> {
-  const { nodes: all } = await cluster.status()
-  return all.map(({ pid }) => {
-    const text = readFileSync(`/proc/${pid}/status`, 'utf8')
-    return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1024
-  })
+async function residents(): Promise<number[]> {
+  return [...(await pidsOf(cluster)).values()].map(residentMib)
 }
 
 try {
@@ -103,7 +100,7 @@ try {
   let mostMib = 0
   let isOver = false
   const sampler = (async () => {
-    for (; !isOver; await sleep(sampleEveryMs)) mostMib = Math.max(mostMib, ...(await residentMib()))
+    for (; !isOver; await sleep(sampleEveryMs)) mostMib = Math.max(mostMib, ...(await residents()))
   })()
   const startedMs = performance.now()
   const response = await fetch(cluster.url('n2', '/api/admin/import'), {

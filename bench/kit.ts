@@ -1,8 +1,9 @@
 /**
  * What all benchmarks share: medians of several runs with the 99th percentile beside them, the machine and the versions
- * they ran on, aims that are met or not, and a report in Markdown (standard output) and JSON (`bench/results/`).
+ * they ran on, aims that are met or not, and a report in Markdown (standard output) and JSON (`bench/results/`, and for
+ * who runs several of them the file that SOUK_BENCH_RESULTS names, a line each).
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, platform, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -45,6 +46,20 @@ export type Machine = {
   readonly load: number
 }
 
+/** What a benchmark found, as it is written. A figure that there is none of (NaN) becomes null in JSON. */
+export type Result = {
+  readonly bench: string
+  readonly title: string
+  /** When it ended, RFC 3339. */
+  readonly date: string
+  readonly machine: Machine
+  readonly measures: readonly (Measure & { readonly median: number | null; readonly met?: boolean })[]
+  readonly notes: readonly string[]
+}
+
+/** Names the file that results go to as well, for a program that runs benchmarks. */
+export const resultsVariable = 'SOUK_BENCH_RESULTS'
+
 function packageVersion(name: string): string {
   const path = new URL(`../node_modules/${name}/package.json`, import.meta.url)
   return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
@@ -72,25 +87,45 @@ export function isMet({ aim, runs }: Pick<Measure, 'aim' | 'runs'>): boolean | u
   return 'least' in aim ? value >= aim.least : value < aim.below
 }
 
-function figure(value: number): string {
-  if (Number.isNaN(value)) return '—'
+export function figure(value: number | null): string {
+  if (value === null || Number.isNaN(value)) return '—'
+  if (value === 0) return '0'
   return value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(2)
 }
 
-function row(measure: Measure): string {
+/** Machine and versions in a line, and a warning when somebody else was at work. */
+export function machineLines({ processor, cores, memoryGib, system, versions, load }: Machine): string[] {
+  const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
+  const line = `${processor}, ${cores} cores, ${memoryGib} GiB, ${system}; ${named.join(', ')}.`
+  if (load / cores <= idleLoadMax) return [line]
+  const warning = `**The machine was not idle when this began (load ${load.toFixed(1)}): don't quote these figures.**`
+  return [line, '', warning]
+}
+
+export const columns = ['what', 'median', 'p99', 'runs', 'aim', 'met', 'to the bare server']
+
+/** The cells of a row, in the order of `columns`. */
+export function cellsOf(measure: Measure): string[] {
   const { what, unit, runs, p99Ms, aim, baseline } = measure
   const wanted = aim === undefined ? '' : 'least' in aim ? `≥ ${figure(aim.least)}` : `< ${figure(aim.below)}`
   const verdict = isMet(measure)
-  const cells = [
+  return [
     what,
-    `${figure(median(runs))} ${unit}`,
+    `${figure(median(runs))} ${unit}`.trimEnd(),
     p99Ms === undefined ? '' : `${figure(median(p99Ms))} ms`,
     `${figure(Math.min(...runs))} – ${figure(Math.max(...runs))}`,
     wanted,
     verdict === undefined ? '' : verdict ? 'yes' : '**no**',
     baseline === undefined ? '' : `${(median(runs) / baseline).toFixed(2)} ×`,
   ]
+}
+
+export function rowOf(cells: readonly string[]): string {
   return `| ${cells.join(' | ')} |`
+}
+
+export function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  return [rowOf(head), `|${head.map(() => '---|').join('')}`, ...rows.map(rowOf)]
 }
 
 export class Report {
@@ -115,46 +150,40 @@ export class Report {
   }
 
   markdown(): string {
-    const { processor, cores, memoryGib, system, versions, load } = this.#machine
-    const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
-    const busy =
-      load / cores > idleLoadMax
-        ? [
-            '',
-            `**The machine was not idle when this began (load ${load.toFixed(1)}): don't quote these figures.**`,
-          ]
-        : []
     return [
       `## ${this.#title}`,
       '',
-      `${processor}, ${cores} cores, ${memoryGib} GiB, ${system}; ${named.join(', ')}.`,
-      ...busy,
+      ...machineLines(this.#machine),
       '',
-      '| what | median | p99 | runs | aim | met | to the bare server |',
-      '|---|---|---|---|---|---|---|',
-      ...this.#measures.map(row),
+      ...tableOf(columns, this.#measures.map(cellsOf)),
       ...(this.#notes.length === 0 ? [] : ['', ...this.#notes]),
       '',
     ].join('\n')
   }
 
-  /** Prints the Markdown and writes the JSON; the process will exit with 1 when an aim was missed. */
-  finish(): void {
-    console.log(this.markdown())
-    mkdirSync(resultsDirectory, { recursive: true })
-    const measures = this.#measures.map((measure) => ({
-      ...measure,
-      median: median(measure.runs),
-      met: isMet(measure),
-    }))
-    const report = {
+  #result(): Result {
+    const measures = this.#measures.map((measure) => {
+      const met = isMet(measure)
+      return { ...measure, median: median(measure.runs), ...(met === undefined ? {} : { met }) }
+    })
+    return {
       bench: this.#name,
       title: this.#title,
+      date: new Date().toISOString(),
       machine: this.#machine,
       measures,
       notes: this.#notes,
     }
-    writeFileSync(join(resultsDirectory, `${this.#name}.json`), `${JSON.stringify(report, null, 2)}\n`)
-    if (this.#measures.some((measure) => isMet(measure) === false)) process.exitCode = 1
+  }
+
+  /** Prints the Markdown and writes the JSON; the process will exit with 1 when an aim was missed. */
+  finish(): void {
+    console.log(this.markdown())
+    const result = this.#result()
+    mkdirSync(resultsDirectory, { recursive: true })
+    writeFileSync(join(resultsDirectory, `${this.#name}.json`), `${JSON.stringify(result, null, 2)}\n`)
+    const shared = process.env[resultsVariable]
+    if (shared !== undefined) appendFileSync(shared, `${JSON.stringify(result)}\n`)
+    if (result.measures.some(({ met }) => met === false)) process.exitCode = 1
   }
 }

@@ -39,13 +39,18 @@ async function ask(connection: PostConnection, request: Request, dueMs: number):
   }
 }
 
+/** The connections are spread evenly over the servers. */
 export async function closedLoop(
-  base: string,
+  bases: readonly string[],
   { connections, durationMs }: { connections: number; durationMs: number },
   next: () => Request,
 ): Promise<LoopResult> {
   const samples: Sample[] = []
-  const open = await Promise.all(Array.from({ length: connections }, () => PostConnection.open(base)))
+  const open = await Promise.all(
+    Array.from({ length: connections }, (_, number) =>
+      PostConnection.open(bases[number % bases.length] as string),
+    ),
+  )
   const startedMs = performance.now()
   await Promise.all(
     open.map(async (connection) => {

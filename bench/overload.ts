@@ -190,7 +190,7 @@ async function bench(cluster: TestCluster, report: Report): Promise<void> {
   // The first of them warms up.
   const steps = values.connections.split(',').map(Number)
   for (const connections of [steps[0] as number, ...steps]) {
-    const result = await closedLoop(base, { connections, durationMs }, next)
+    const result = await closedLoop([base], { connections, durationMs }, next)
     found.push({ connections, perSecond: perSecond(result) })
   }
   const tried = found.slice(1)
@@ -202,7 +202,7 @@ async function bench(cluster: TestCluster, report: Report): Promise<void> {
   const loaded: LoopResult[] = []
   const healthMs: number[][] = []
   for (let run = 0; run < Number(values.runs); run += 1) {
-    best.push(await closedLoop(base, { connections, durationMs }, next))
+    best.push(await closedLoop([base], { connections, durationMs }, next))
     const bestPerSecond = median(best.map((result) => perSecond(result)))
     const stop = watch(cluster)
     loaded.push(await openLoop(base, { perSecond: times * bestPerSecond, durationMs }, next))

@@ -3,11 +3,11 @@
  * connections with one request at a time each, and the processor time that the servers took.
  */
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import type { TestCluster } from '../test/support/cluster.ts'
 import { quantile } from './kit.ts'
+import { pidsOf, processorMs } from './processes.ts'
 
 export type Post = {
   readonly path: string
@@ -146,14 +146,7 @@ export async function drive(
   return { perSecond, p99Ms: quantile(tookMs, 0.99) }
 }
 
-/** Processor time that the nodes have used so far (proc(5), fields 14 and 15 in ticks of 10 ms); 0 where there is no /proc. */
+/** Processor time that the nodes have used so far; 0 where it can't be told. */
 export async function usedMs(cluster: TestCluster): Promise<number> {
-  if (process.platform !== 'linux') return 0
-  const { nodes } = await cluster.status()
-  const ticks = nodes.flatMap(({ pid }) => {
-    if (pid === null) return []
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-    return [Number(fields[11]) + Number(fields[12])]
-  })
-  return ticks.reduce((sum, one) => sum + one, 0) * 10
+  return [...(await pidsOf(cluster)).values()].reduce((sum, pid) => sum + processorMs(pid), 0)
 }

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util'
 import { prepareCluster, until } from '../test/support/cluster.ts'
 import type { TestCluster } from '../test/support/cluster.ts'
 import { seedCatalog } from '../test/support/large-catalog.ts'
+import { Report } from './kit.ts'
 
 const { values } = parseArgs({
   options: {
@@ -94,12 +95,18 @@ async function timeToReady(nodes: readonly string[], start: () => Promise<unknow
   return tookMs
 }
 
+type Round = {
+  readonly readyS: number
+  readonly longestStallMs: number
+  readonly longestListMs: number
+  readonly elections: number
+}
+
 async function round(
-  what: string,
   nodes: readonly string[],
   readers: readonly string[],
   start: () => Promise<unknown>,
-): Promise<number> {
+): Promise<Round> {
   await sleep(restMs)
   const before = await viewAt('n1')
   const shoppers = readers.map(shopper)
@@ -111,14 +118,22 @@ async function round(
   )
   await sleep(restMs)
   const after = await viewAt('n1')
-  const longest = Object.entries(stalls(fromMs)).map(([node, ms]) => `${node} ${ms}`)
-  const waits = shoppers.map((end) => end().longestMs)
-  const changes = (after?.term ?? 0) - (before?.term ?? 0)
-  console.log(
-    `${what}: ready after ${Math.round(tookMs)} ms; longest stall in ms: ${longest.join(', ')}; ` +
-      `longest list in ms: ${waits.join(', ')}; primary changes: ${changes}`,
-  )
-  return tookMs
+  return {
+    readyS: tookMs / 1_000,
+    longestStallMs: Math.max(...Object.values(stalls(fromMs))),
+    longestListMs: Math.max(...shoppers.map((end) => end().longestMs)),
+    elections: (after?.term ?? 0) - (before?.term ?? 0),
+  }
+}
+
+function add(report: Report, what: string, rounds: readonly Round[]): void {
+  report.add({ what: `${what}: ready after`, unit: 's', runs: rounds.map(({ readyS }) => readyS) })
+  const stallsMs = rounds.map(({ longestStallMs }) => longestStallMs)
+  report.add({ what: `${what}: longest stall of an event loop`, unit: 'ms', runs: stallsMs })
+  const listsMs = rounds.map(({ longestListMs }) => longestListMs)
+  report.add({ what: `${what}: longest wait for a list elsewhere`, unit: 'ms', runs: listsMs })
+  const elections = rounds.map((one) => one.elections)
+  report.add({ what: `${what}: elections`, unit: '', runs: elections, aim: { below: 1 } })
 }
 
 async function seeded(): Promise<void> {
@@ -141,20 +156,21 @@ async function secondaryOf(of: TestCluster): Promise<string> {
 }
 
 try {
+  const report = new Report('snapshot', `A catalog of ${values.products} products for a new or a wiped node`)
   await seeded()
-  await round('two new nodes, n2 and n3, at once', ['n2', 'n3'], ['n1'], () => cluster.verb('up', '3'))
-  await round('a fourth node, n4', ['n4'], ['n1', 'n2', 'n3'], () => cluster.verb('add'))
+  const two = await round(['n2', 'n3'], ['n1'], () => cluster.verb('up', '3'))
+  add(report, 'two new nodes at once', [two])
+  const fourth = await round(['n4'], ['n1', 'n2', 'n3'], () => cluster.verb('add'))
+  add(report, 'a fourth node', [fourth])
   await cluster.verb('remove', 'n4')
-  const took: number[] = []
+  const wiped: Round[] = []
   for (let index = 0; index < Number(values.rounds); index += 1) {
     const node = await secondaryOf(cluster)
     const others = ['n1', 'n2', 'n3'].filter((other) => other !== node)
-    took.push(await round(`wiped voter ${node}`, [node], others, await wipe(node)))
+    wiped.push(await round([node], others, await wipe(node)))
   }
-  const sorted = took.map(Math.round).sort((a, b) => a - b)
-  console.log(
-    `${values.products} products, wiped voter: median ${sorted[sorted.length >> 1]} ms, worst ${sorted.at(-1)} ms`,
-  )
+  add(report, 'a wiped voter', wiped)
+  report.finish()
 } finally {
   await close(false)
   rmSync(loopDirectory, { recursive: true, force: true })

@@ -1,0 +1,122 @@
+/**
+ * All benchmarks, one after the other, each alone in a process of its own: `npm run bench`. Prints what each of them
+ * prints, and writes one table, one JSON file and one chart of all. Give it an idle machine for about two hours.
+ * `--only NAME,…` runs some, `--quick` runs them for seconds (to see that they work), `--out DIR` (default `docs/bench`, or
+ * `bench/results/part` with one of the others, which make no table to show).
+ * A benchmark that fails or takes far too long is named in the table, and the others go on. Exit code 1 when one failed,
+ * or missed an aim.
+ */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { placesOf, readRecord } from '../scripts/cluster/directory.ts'
+import { killNode } from '../scripts/cluster/process.ts'
+import { resultsVariable } from './kit.ts'
+import type { Result } from './kit.ts'
+import { plan } from './plan.ts'
+import type { Benchmark } from './plan.ts'
+import { chartOf, markdownOf } from './summary.ts'
+import type { Failure, Run } from './summary.ts'
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    out: { type: 'string' },
+  },
+})
+
+const isWhole = values.only === undefined && !values.quick
+const outDefault = isWhole ? '../docs/bench' : 'results/part'
+
+function chosen(only: string | undefined): readonly Benchmark[] {
+  if (only === undefined) return plan
+  const names = only.split(',')
+  const unknown = names.filter((name) => !plan.some((benchmark) => benchmark.name === name))
+  const known = plan.map(({ name }) => name).join(', ')
+  if (unknown.length > 0) throw new Error(`no benchmark ${unknown.join(', ')}; there are ${known}`)
+  return plan.filter(({ name }) => names.includes(name))
+}
+
+/** The exit code, or null when it took too long and was killed. */
+async function ended(child: ChildProcess, timeoutMs: number): Promise<number | null> {
+  const { promise, resolve: end, reject } = Promise.withResolvers<number | null>()
+  const timer = setTimeout(() => {
+    child.kill('SIGKILL')
+    end(null)
+  }, timeoutMs)
+  child.on('error', reject)
+  child.on('exit', (code) => end(code ?? 1))
+  try {
+    return await promise
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Nodes outlive who started them; none may be left to disturb the next benchmark. */
+async function clearAway(directory: string): Promise<void> {
+  for (const name of readdirSync(directory)) {
+    const cluster = join(directory, name)
+    if (!existsSync(join(cluster, 'cluster.json'))) continue
+    const record = readRecord(cluster)
+    if (record !== null) await Promise.all(placesOf(cluster, record).map(killNode))
+  }
+  rmSync(directory, { recursive: true, force: true })
+}
+
+function resultsIn(file: string): Result[] {
+  if (!existsSync(file)) return []
+  const lines = readFileSync(file, 'utf8').trim().split('\n')
+  return lines.map((line) => JSON.parse(line) as Result)
+}
+
+type Outcome = { readonly results: readonly Result[]; readonly failure: Failure | null }
+
+async function run({ name, file, args, quick, timeoutMinutes }: Benchmark): Promise<Outcome> {
+  const directory = mkdtempSync(join(tmpdir(), 'souk-bench-'))
+  const resultsFile = join(directory, 'results.jsonl')
+  const path = fileURLToPath(new URL(file, import.meta.url))
+  console.error(`--- ${name}`)
+  try {
+    const child = spawn(process.execPath, [path, ...args, ...(values.quick ? quick : [])], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, TMPDIR: directory, [resultsVariable]: resultsFile },
+    })
+    const code = await ended(child, timeoutMinutes * 60_000)
+    const results = resultsIn(resultsFile)
+    // Code 1 is also that of an aim that was missed, which is no failure of the benchmark.
+    const isMissed = results.some(({ measures }) => measures.some(({ met }) => met === false))
+    const isDone = results.length > 0 && (code === 0 || (code === 1 && isMissed))
+    if (isDone) return { results, failure: null }
+    const reason = code === null ? `not done after ${timeoutMinutes} minutes` : `ended with ${code}`
+    return { results, failure: { bench: name, reason } }
+  } finally {
+    await clearAway(directory)
+  }
+}
+
+const benchmarks = chosen(values.only)
+const date = new Date().toISOString()
+const out = resolve(values.out ?? fileURLToPath(new URL(outDefault, import.meta.url)))
+mkdirSync(out, { recursive: true })
+const results: Result[] = []
+const failures: Failure[] = []
+for (const benchmark of benchmarks) {
+  const outcome = await run(benchmark)
+  results.push(...outcome.results)
+  if (outcome.failure !== null) failures.push(outcome.failure)
+  // After each, so that a run that is cut off leaves what it has.
+  const all: Run = { date, isQuick: values.quick, results, failures }
+  writeFileSync(join(out, 'bench.md'), markdownOf(all))
+  writeFileSync(join(out, 'bench.json'), `${JSON.stringify(all, null, 2)}\n`)
+  writeFileSync(join(out, 'bench.svg'), chartOf(all))
+}
+console.log(readFileSync(join(out, 'bench.md'), 'utf8'))
+console.error(`written to ${out}`)
+const missed = results.flatMap(({ measures }) => measures).some(({ met }) => met === false)
+if (failures.length > 0 || (missed && !values.quick)) process.exitCode = 1

@@ -14,7 +14,7 @@ import type { TestCluster } from '../test/support/cluster.ts'
 import { Shopper } from '../test/support/shopper.ts'
 import { Report, median, quantile } from './kit.ts'
 import { closedLoop, openLoop } from './loops.ts'
-import type { LoopResult } from './loops.ts'
+import type { LoopResult, Request } from './loops.ts'
 import type { Answer, PostConnection } from './posts.ts'
 
 const { values } = parseArgs({
@@ -35,6 +35,8 @@ const arrivalsAtOnce = 16
 const workShareLeast = 0.8
 /** Clients on a busy machine may not manage to ask for all that they should. */
 const offeredShareLeast = 0.9
+/** A pause of the machine may cost a few requests. */
+const refusedShareMax = 0.01
 const watchEveryMs = 50
 const healthAim = { below: 1_000 } as const
 
@@ -182,22 +184,34 @@ function watch(cluster: TestCluster): () => Promise<number[]> {
   }
 }
 
-async function bench(cluster: TestCluster, report: Report): Promise<void> {
-  const mix = await mixFor(cluster)
-  const base = cluster.url('n1')
-  const next = () => mix.next()
-  const found: { connections: number; perSecond: number }[] = []
+/** The number of connections at which most is done and as good as nothing refused: that is what the node can take. */
+async function bestConnections(base: string, next: () => Request, report: Report): Promise<number> {
+  const tried: { connections: number; perSecond: number; refusedShare: number }[] = []
   // The first of them warms up.
   const steps = values.connections.split(',').map(Number)
   for (const connections of [steps[0] as number, ...steps]) {
     const result = await closedLoop([base], { connections, durationMs }, next)
-    found.push({ connections, perSecond: perSecond(result) })
+    const refused = result.samples.filter(({ isRefusal }) => isRefusal).length
+    const refusedShare = refused / result.samples.length
+    tried.push({ connections, perSecond: perSecond(result), refusedShare })
   }
-  const tried = found.slice(1)
-  const { connections } = tried.reduce((one, other) => (other.perSecond > one.perSecond ? other : one))
-  report.note(
-    `Tried: ${tried.map((one) => `${one.connections} connections ${Math.round(one.perSecond)} a second`).join(', ')}.`,
+  tried.shift()
+  const told = tried.map(
+    (one) =>
+      `${one.connections} connections ${Math.round(one.perSecond)} a second (${(100 * one.refusedShare).toFixed(1)} % refused)`,
   )
+  report.note(`Tried: ${told.join(', ')}.`)
+  const able = tried.filter(({ refusedShare }) => refusedShare <= refusedShareMax)
+  const best = able.toSorted((one, other) => other.perSecond - one.perSecond)[0]
+  if (best === undefined) throw new Error(`the node refuses at ${steps.join(', ')} connections: try fewer`)
+  return best.connections
+}
+
+async function bench(cluster: TestCluster, report: Report): Promise<void> {
+  const mix = await mixFor(cluster)
+  const base = cluster.url('n1')
+  const next = () => mix.next()
+  const connections = await bestConnections(base, next, report)
   const best: LoopResult[] = []
   const loaded: LoopResult[] = []
   const healthMs: number[][] = []

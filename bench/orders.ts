@@ -5,13 +5,13 @@
  * The processor time of the nodes per order is told too: it hardly depends on what else the machine does.
  * `--runs N` (default 3), `--orders N` a run (default 4,000), `--connections N`, `--profile DIR` writes CPU profiles.
  */
-import { readFileSync } from 'node:fs'
 import { request, Agent } from 'node:http'
 import { parseArgs } from 'node:util'
 import { prepareCluster } from '../test/support/cluster.ts'
 import type { TestCluster } from '../test/support/cluster.ts'
 import { Shopper } from '../test/support/shopper.ts'
 import { Report, quantile } from './kit.ts'
+import { usedMs } from './posts.ts'
 
 const aim = { least: 2_000 } as const
 const p99Aim = { below: 60 } as const
@@ -67,8 +67,9 @@ async function fill(cluster: TestCluster, first: number, count: number): Promise
 
 const body = JSON.stringify({ hash: '*', contact: { name: 'Ada' }, note: 'ring twice' })
 
-/** Milliseconds until the answer, and its status. */
-function place({ token, home, key }: Buyer, agent: Agent): Promise<{ tookMs: number; status: number }> {
+type Placed = { readonly tookMs: number; readonly status: number; readonly location: string | undefined }
+
+function place({ token, home, key }: Buyer, agent: Agent): Promise<Placed> {
   return new Promise((resolve, reject) => {
     const startedMs = performance.now()
     const headers = {
@@ -79,7 +80,11 @@ function place({ token, home, key }: Buyer, agent: Agent): Promise<{ tookMs: num
     }
     const sent = request(home, { method: 'POST', agent, headers }, (response) => {
       response.on('end', () =>
-        resolve({ tookMs: performance.now() - startedMs, status: response.statusCode ?? 0 }),
+        resolve({
+          tookMs: performance.now() - startedMs,
+          status: response.statusCode ?? 0,
+          location: response.headers.location,
+        }),
       )
       response.resume()
     })
@@ -104,7 +109,12 @@ async function measure(buyers: readonly Buyer[]): Promise<{ perSecond: number; p
           : homes[number % homes.length]
       const buyer = queue?.pop()
       if (buyer === undefined) break
-      const { tookMs: took, status } = await place(buyer, agent)
+      const { tookMs: took, status, location } = await place(buyer, agent)
+      if (status === 307 && location !== undefined) {
+        // Nodes even out their users meanwhile, as they do in a shop; the order at the new home is the one that counts.
+        queue?.push({ ...buyer, home: new URL('/api/orders', location) })
+        continue
+      }
       if (status !== 201) throw new Error(`an order was answered ${status}`)
       tookMs.push(took)
     }
@@ -113,18 +123,6 @@ async function measure(buyers: readonly Buyer[]): Promise<{ perSecond: number; p
   await Promise.all(Array.from({ length: connections }, (_, number) => client(number)))
   const seconds = (performance.now() - startedMs) / 1_000
   return { perSecond: tookMs.length / seconds, p99Ms: quantile(tookMs, 0.99) }
-}
-
-/** Processor time that the nodes have used so far (proc(5), fields 14 and 15 in ticks of 10 ms); 0 where there is no /proc. */
-async function usedMs(cluster: TestCluster): Promise<number> {
-  if (process.platform !== 'linux') return 0
-  const { nodes: states } = await cluster.status()
-  const ticks = states.flatMap(({ pid }) => {
-    if (pid === null) return []
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-    return [Number(fields[11]) + Number(fields[12])]
-  })
-  return ticks.reduce((sum, one) => sum + one, 0) * 10
 }
 
 const profiled =

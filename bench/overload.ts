@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util'
 import { prepareCluster } from '../test/support/cluster.ts'
 import type { TestCluster } from '../test/support/cluster.ts'
 import { Shopper } from '../test/support/shopper.ts'
+import { get, getJson } from './get.ts'
 import { Report, median, quantile } from './kit.ts'
 import { closedLoop, openLoop } from './loops.ts'
 import type { LoopResult, Request } from './loops.ts'
@@ -84,10 +85,9 @@ class Mix {
 }
 
 async function mixFor(cluster: TestCluster): Promise<Mix> {
-  const response = await fetch(cluster.url('n1', '/api/products?limit=200'))
-  const { items } = (await response.json()) as {
-    items: { handle: string; variants: { sku: string | null }[] }[]
-  }
+  const { items } = await getJson<{ items: { handle: string; variants: { sku: string | null }[] }[] }>(
+    cluster.url('n1', '/api/products?limit=200'),
+  )
   const skus = items.flatMap(({ variants }) => variants.flatMap(({ sku }) => (sku === null ? [] : [sku])))
   const authorizations: string[] = []
   let left = Number(values.shoppers)
@@ -170,7 +170,7 @@ function watch(cluster: TestCluster): () => Promise<number[]> {
     for (let number = 0; !isOver; number += 1) {
       const startedMs = performance.now()
       const path = number % 2 === 0 ? '/healthz' : '/api/cluster'
-      const response = await fetch(cluster.url('n1', path))
+      const response = await get(cluster.url('n1', path))
       await response.arrayBuffer()
       if (response.status !== 200) throw new Error(`${path} answered ${response.status}`)
       tookMs.push(performance.now() - startedMs)

@@ -19,7 +19,7 @@ const entries: { readonly [name: string]: Entry } = {
   streams: { quick: ['--seconds', '1', '--in-flight', '1,32'] },
   log: { quick: ['--runs', '1', '--seconds', '1', '--in-flight', '1,32'] },
   broadcast: { quick: ['--nodes', '3', '--changes', '20'] },
-  catalog: { quick: ['--products', '500', '--seconds', '1', '--rounds', '1'], timeoutMinutes: 30 },
+  catalog: { quick: ['--products', '2465', '--seconds', '1', '--rounds', '1'], timeoutMinutes: 30 },
   carts: { quick: ['--runs', '1', '--additions', '500', '--shoppers', '100'] },
   orders: { quick: ['--runs', '1', '--orders', '200'] },
   'cart-memory': {

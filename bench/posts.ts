@@ -22,6 +22,8 @@ export type Answer = {
 }
 export type Load = { readonly perSecond: number; readonly p99Ms: number }
 
+/** A server that says nothing for so long has failed; a benchmark ends then, as with any wrong answer. */
+const answerWithinMs = 30_000
 const headEnd = '\r\n\r\n'
 
 /**
@@ -44,6 +46,9 @@ export class PostConnection {
     // Bytes are counted, so each must remain one character.
     socket.setEncoding('latin1')
     socket.on('data', (text: string) => this.#take(text))
+    socket.setTimeout(answerWithinMs, () => {
+      if (this.#settle !== null) socket.destroy(new Error('no answer'))
+    })
     socket.on('error', (error) => this.#settle?.reject(error))
     socket.on('close', () => this.#settle?.reject(new Error('the server closed the connection')))
   }

@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util'
 import { prepareCluster, until } from '../test/support/cluster.ts'
 import type { TestCluster } from '../test/support/cluster.ts'
 import { Changes } from './changes.ts'
+import { get, getJson } from './get.ts'
 import { Report, median, quantile } from './kit.ts'
 import { closedLoop } from './loops.ts'
 import type { Request } from './loops.ts'
@@ -49,10 +50,9 @@ type Round = {
 
 async function areSettled(cluster: TestCluster, nodes: readonly string[]): Promise<boolean> {
   const answers = nodes.map(async (node) => {
-    const ready = await fetch(cluster.url(node, '/readyz'))
+    const ready = await get(cluster.url(node, '/readyz'))
     await ready.arrayBuffer()
-    const response = await fetch(cluster.url(node, '/api/cluster'))
-    return ready.ok && ((await response.json()) as { settled: boolean }).settled
+    return ready.ok && (await getJson<{ settled: boolean }>(cluster.url(node, '/api/cluster'))).settled
   })
   return (await Promise.all(answers)).every((settled) => settled)
 }
@@ -111,10 +111,11 @@ async function changing(
 
 /** Products and lists by category in turn, as many shoppers ask for them. */
 async function readsOf(cluster: TestCluster): Promise<() => Request> {
-  const products = await fetch(cluster.url('n1', '/api/products?limit=200'))
-  const { items } = (await products.json()) as { items: { handle: string }[] }
-  const categories = await fetch(cluster.url('n1', '/api/categories'))
-  const names = ((await categories.json()) as { items: { name: string }[] }).items.map(({ name }) => name)
+  const { items } = await getJson<{ items: { handle: string }[] }>(
+    cluster.url('n1', '/api/products?limit=200'),
+  )
+  const categories = await getJson<{ items: { name: string }[] }>(cluster.url('n1', '/api/categories'))
+  const names = categories.items.map(({ name }) => name)
   const paths = items.flatMap(({ handle }, place) => {
     const category = encodeURIComponent(names[place % names.length] ?? '')
     return [`/api/products/${handle}`, `/api/products?limit=24&category=${category}`]

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TestCluster } from '../test/support/cluster.ts'
 import { Shopper } from '../test/support/shopper.ts'
+import { getJson } from './get.ts'
 
 const pagesAVisit = 3
 const additionsAVisit = 2
@@ -43,10 +44,9 @@ export class Visits {
 
   /** Reads what there is to buy; time counts from then on. */
   async begin(): Promise<void> {
-    const response = await fetch(this.#anyUrl('/api/products?limit=48'))
-    const { items } = (await response.json()) as {
-      items: { handle: string; variants: { sku: string | null }[] }[]
-    }
+    const { items } = await getJson<{ items: { handle: string; variants: { sku: string | null }[] }[] }>(
+      this.#anyUrl('/api/products?limit=48'),
+    )
     this.#handles = items.map(({ handle }) => handle)
     this.#skus = items.flatMap(({ variants }) => variants.flatMap(({ sku }) => (sku === null ? [] : [sku])))
     this.#endsAtMs = performance.now() + this.#options.durationMs

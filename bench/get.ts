@@ -1,0 +1,11 @@
+/** Reads that no benchmark waits for without an end. */
+
+const answerWithinMs = 10_000
+
+export async function get(url: string): Promise<Response> {
+  return await fetch(url, { signal: AbortSignal.timeout(answerWithinMs) })
+}
+
+export async function getJson<T>(url: string): Promise<T> {
+  return (await (await get(url)).json()) as T
+}

@@ -2,8 +2,8 @@
 
 const answerWithinMs = 10_000
 
-export async function get(url: string): Promise<Response> {
-  return await fetch(url, { signal: AbortSignal.timeout(answerWithinMs) })
+export async function get(url: string, headers: { readonly [name: string]: string } = {}): Promise<Response> {
+  return await fetch(url, { headers, signal: AbortSignal.timeout(answerWithinMs) })
 }
 
 export async function getJson<T>(url: string): Promise<T> {

@@ -38,7 +38,7 @@ const entries: { readonly [name: string]: Entry } = {
   },
   scaling: {
     quick: ['--nodes', '1,3', '--seconds', '3', '--runs', '1', '--changes', '10'],
-    timeoutMinutes: 30,
+    timeoutMinutes: 45,
   },
   load: { quick: ['--nodes', '3', '--minutes', '0.1'], timeoutMinutes: 20 },
   soak: { quick: ['--minutes', '0.5', '--every', '5'], timeoutMinutes: 60 },

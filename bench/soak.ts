@@ -8,11 +8,12 @@
  * `--minutes N` (default 30), `--every N` seconds (default 60), `--nodes N` (default 3), `--shoppers N` at once
  * (default 12), `--seed S`.
  */
-import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import Database from 'better-sqlite3'
 import { prepareCluster } from '../test/support/cluster.ts'
 import type { TestCluster } from '../test/support/cluster.ts'
 import { seededRandom } from '../test/sim/random.ts'
@@ -44,7 +45,9 @@ const warmUpShare = 1 / 3
 const growthAim = { below: 10 } as const
 /** The heap is seen at any moment between two collections, and latencies depend on what else the machine does. */
 const noisyGrowthAim = { below: 25 } as const
-/** Two halves of a run differ by as much through the pages that SQLite takes in advance. */
+/** A minute has some hundred requests of a kind; its 99th percentile is that of a handful. */
+const tailGrowthAim = { below: 50 } as const
+/** Visits differ: so much two halves of a run may, without anything that piles up. */
 const ratioAim = { below: 1.15 } as const
 const databases = ['shop.db', 'log.db', 'local.db'] as const
 const walFiles = databases.map((name) => `${name}-wal`)
@@ -66,12 +69,24 @@ type Moment = {
   readonly latencies: readonly Latency[]
 }
 
+/** With the pages that are still in the WAL: the file itself grows in steps, at checkpoints. */
+function databaseMib(path: string): number {
+  const database = new Database(path, { readonly: true })
+  try {
+    const pages = Number(database.pragma('page_count', { simple: true }))
+    return (pages * Number(database.pragma('page_size', { simple: true }))) / 2 ** 20
+  } finally {
+    database.close()
+  }
+}
+
 async function sampleOf(cluster: TestCluster, node: string, pid: number): Promise<NodeSample> {
   const base = cluster.url(node)
-  const sizes = [...databases, ...walFiles].map((file) => {
-    const path = join(cluster.directory, node, file)
-    return [file, existsSync(path) ? statSync(path).size / 2 ** 20 : 0] as const
-  })
+  const pathOf = (file: string): string => join(cluster.directory, node, file)
+  const sizes = [
+    ...databases.map((file) => [file, databaseMib(pathOf(file))] as const),
+    ...walFiles.map((file) => [file, statSync(pathOf(file)).size / 2 ** 20] as const),
+  ]
   return {
     node,
     residentMib: residentMib(pid),
@@ -178,7 +193,7 @@ function addLatencies(report: Report, moments: readonly Moment[]): void {
     const median = growth((latency) => latency.p50Ms)
     report.add({ what: `${kind}, median: growth in this time`, unit: '%', runs: median, aim: noisyGrowthAim })
     const most = growth((latency) => latency.p99Ms)
-    report.add({ what: `${kind}, p99: growth in this time`, unit: '%', runs: most, aim: noisyGrowthAim })
+    report.add({ what: `${kind}, p99: growth in this time`, unit: '%', runs: most, aim: tailGrowthAim })
   }
 }
 

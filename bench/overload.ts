@@ -39,6 +39,8 @@ const offeredShareLeast = 0.9
 /** A pause of the machine may cost a few requests. */
 const refusedShareMax = 0.01
 const watchEveryMs = 50
+/** Who waits longer for what is done has gone, and it was done in vain. */
+const waitAim = { below: 1_000 } as const
 const healthAim = { below: 1_000 } as const
 
 /** Searches are for what is cheaper than this, which is everything, and no two are the same. */
@@ -142,14 +144,16 @@ function addOverload(report: Report, loaded: readonly LoopResult[], best: readon
   const offered = loaded.map(({ samples, tookMs }) => samples.length / (tookMs / 1_000))
   const aim = { least: offeredShareLeast * times * bestPerSecond }
   report.add({ what: `asked for, at ${times} times that`, unit: 'a second', runs: offered, aim })
+  const p99Ms = loaded.map((result) => latencyMs(result, 0.99))
   report.add({
     what: 'work done meanwhile',
     unit: 'a second',
     runs: loaded.map((result) => perSecond(result)),
-    p99Ms: loaded.map((result) => latencyMs(result, 0.99)),
+    p99Ms,
     aim: { least: workShareLeast * bestPerSecond },
   })
   addKinds(report, loaded, best)
+  report.add({ what: 'wait for what is done, 99th percentile', unit: 'ms', runs: p99Ms, aim: waitAim })
   const refused = loaded.map(({ samples }) => samples.filter(({ isRefusal }) => isRefusal))
   report.add({
     what: 'refused: 503 with Retry-After',

@@ -57,7 +57,8 @@ export function shareOfAim({ aim, runs }: Pick<Measure, 'aim' | 'runs'>): number
   // In JSON a figure that there is none of is null.
   if (aim === undefined || value === null || Number.isNaN(value)) return null
   if ('least' in aim) return aim.least === 0 ? Infinity : value / aim.least
-  return value === 0 ? Infinity : aim.below / value
+  // What shrinks, or never happens, is as good as it can be.
+  return value <= 0 ? Infinity : aim.below / value
 }
 
 /** Twice the aim is as far from the line as half of it. Bars end here. */

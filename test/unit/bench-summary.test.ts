@@ -68,13 +68,15 @@ describe('the chart', () => {
     [{ runs: [1_000], aim: { least: 500 } }, 2],
     [{ runs: [20], aim: { below: 10 } }, 0.5],
     [{ runs: [0], aim: { below: 1 } }, Infinity],
+    [{ runs: [-5], aim: { below: 10 } }, Infinity],
+    [{ runs: [0], aim: { least: 10 } }, 0],
     [{ runs: [20] }, null],
   ])('%j reached %s times its aim', (measure, share) => {
     expect(shareOfAim(measure)).toBe(share)
   })
 
   test('has a bar for each aim, to the right of the line when it is met', () => {
-    const chart = chartOf({ ...run, results: [resultOf('one', [orders, wait, { ...wait, runs: [0] }])] })
+    const chart = chartOf({ ...run, results: [resultOf('one', [orders, wait, { ...wait, runs: [-3] }])] })
     expect(chart.match(/fill="#2e7d32"/g)).toHaveLength(2)
     expect(chart.match(/fill="#c62828"/g)).toHaveLength(1)
     expect(chart).toContain('one: a &lt;wait&gt;')

@@ -84,9 +84,9 @@ export const keepAliveTimeoutMs = 65_000
  * Requests that a turn of the event loop finds are served for so long; the rest is refused. It must be worth a
  * group commit, and hold what some hundred shoppers ask for at once; who is let in waits for two turns at most.
  */
-export const turnBudgetMs = 50
+export const turnBudgetMs = 150
 /** A turn with fewer requests in it is long for another reason; this many are served however long they take. */
-export const turnRequestsMin = 32
+export const turnRequestsMin = 64
 /**
  * Requests that wait for something, a disk or another member: at some 20 kB each what a node can spare, and at
  * thousands a second less than a second's worth.

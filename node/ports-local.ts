@@ -1,6 +1,5 @@
 /** `local.db`: what a node needs of it. Types only; part of `ports.ts`. */
 import type { OrderIntent } from './commands.ts'
-import type { PlacementMember } from './core/placement.ts'
 import type { ClusterId, LogIndex, MemberId, OrderId, UserId } from './ids.ts'
 import type { HomeRecord } from './messages.ts'
 
@@ -26,6 +25,9 @@ export type SessionRow = {
   previousMembers: MemberId[]
   lastActiveAtMs: number
 }
+
+/** By what users are placed on a member: how much of its capacity is in use. */
+export type Placement = { readonly id: MemberId; readonly capacity: number }
 
 export type OutboxRow = {
   order: OrderId
@@ -80,7 +82,7 @@ export interface LocalStore {
   setSoldWatermark(index: LogIndex): void
 
   /** The members by which users are placed, and the lists before that, newest first; empty until they are set. */
-  placements(): readonly (readonly PlacementMember[])[]
-  setPlacements(lists: readonly (readonly PlacementMember[])[]): void
+  placements(): readonly (readonly Placement[])[]
+  setPlacements(lists: readonly (readonly Placement[])[]): void
   close(): void
 }

@@ -1,8 +1,7 @@
-import type { PlacementMember } from '../core/placement.ts'
 import { assert } from '../faults.ts'
 import type { ClusterId, LogIndex, MemberId, OrderId, UserId } from '../ids.ts'
 import { allSessionsOf } from '../ids.ts'
-import type { CartRow, LocalStore, OutboxRow, SessionRow } from '../ports.ts'
+import type { CartRow, LocalStore, OutboxRow, Placement, SessionRow } from '../ports.ts'
 import type { Connection } from './connection.ts'
 import { CartTable } from './local-carts.ts'
 import { OutboxTable } from './local-outbox.ts'
@@ -149,11 +148,11 @@ export class SqliteLocalStore implements LocalStore {
     this.#meta.set('sold_watermark', index)
   }
 
-  placements(): readonly (readonly PlacementMember[])[] {
-    return this.#meta.get<readonly (readonly PlacementMember[])[]>('placements', [])
+  placements(): readonly (readonly Placement[])[] {
+    return this.#meta.get<readonly (readonly Placement[])[]>('placements', [])
   }
 
-  setPlacements(lists: readonly (readonly PlacementMember[])[]): void {
+  setPlacements(lists: readonly (readonly Placement[])[]): void {
     this.#meta.set('placements', lists)
   }
 

@@ -188,7 +188,23 @@ export class ReplicaLogClient implements LogClient {
     this.#options.counters.add('commands_forwarded_total')
     const attemptMs = Math.max(1, Math.ceil(timeoutMs))
     const request = { kind: 'propose', id, body, timeoutMs: attemptMs } as const
-    return this.#options.transport.request(primary, request, { timeoutMs: attemptMs })
+    const answer = this.#options.transport.request(primary, request, { timeoutMs: attemptMs })
+    return this.#whilePrimary(primary, answer)
+  }
+
+  /** A primary that fell silent is not waited for once there is another: what it took may be in the log, or not. */
+  async #whilePrimary<T>(primary: MemberId, answer: Promise<T>): Promise<T> {
+    const another = Promise.withResolvers<never>()
+    const look = (): void => {
+      const known = this.#options.primaryHint()
+      if (known !== null && known.id !== primary) another.reject(outcomeUnknown())
+    }
+    this.#wakeUps.add(look)
+    try {
+      return await Promise.race([answer, another.promise])
+    } finally {
+      this.#wakeUps.delete(look)
+    }
   }
 
   /**

@@ -137,6 +137,28 @@ test('a primary takes what waits for it in the turn in which it is elected, not 
   expect(Math.max(...lateMs)).toBeLessThan(40)
 })
 
+test('who asked a primary that fell silent asks the next one as soon as there is one', async () => {
+  for (let seed = 1; seed <= 5; seed += 1) {
+    await withSimCluster({ nodes: 3, seed }, async (cluster) => {
+      const { primary, others } = await threeVoters(cluster)
+      const before = lifeOf(primary).stores.shop.read.catalog().version
+      cluster.network.pause(primary.id)
+      const changes = others.map((host) => changeCatalog(host))
+      const leads = (host: Host): boolean => lifeOf(host).replica.parts.consensus.isPrimary()
+      await until(cluster, 'another primary', () => others.some(leads))
+      const electedMs = cluster.nowMs
+      const versions = await finish(cluster, 'the changes', Promise.all(changes))
+      // One attempt at one primary may take 1.5 s.
+      expect(cluster.nowMs - electedMs).toBeLessThan(150)
+      expect(versions.toSorted((one, other) => one - other)).toEqual([before + 1, before + 2])
+      cluster.network.resume(primary.id)
+      await until(cluster, 'it has them too', () =>
+        [primary, ...others].every((host) => lifeOf(host).stores.shop.read.catalog().version === before + 2),
+      )
+    })
+  }
+})
+
 test('a member that comes back from a partition does not disturb a healthy primary', async () => {
   await withSimCluster({ nodes: 3 }, async (cluster) => {
     const { primary, others } = await threeVoters(cluster)

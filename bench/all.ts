@@ -9,13 +9,14 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpus, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { placesOf, readRecord } from '../scripts/cluster/directory.ts'
 import { killNode } from '../scripts/cluster/process.ts'
-import { resultsVariable } from './kit.ts'
+import { busyVariable, resultsVariable } from './kit.ts'
 import type { Result } from './kit.ts'
 import { plan } from './plan.ts'
 import type { Benchmark } from './plan.ts'
@@ -29,6 +30,9 @@ const { values } = parseArgs({
     out: { type: 'string' },
   },
 })
+
+/** Long enough to see a neighbour at work. */
+const busyLookMs = 3_000
 
 const isWhole = values.only === undefined && !values.quick
 const outDefault = isWhole ? '../docs/bench' : 'results/part'
@@ -77,15 +81,27 @@ function resultsIn(file: string): Result[] {
 
 type Outcome = { readonly results: readonly Result[]; readonly failure: Failure | null }
 
+/** Cores that others keep busy now. */
+async function busyCores(): Promise<number> {
+  const before = cpus()
+  await sleep(busyLookMs)
+  const busyMs = cpus().map(({ times }, core) => {
+    const { user, nice, sys, irq } = before[core]?.times ?? times
+    return times.user - user + times.nice - nice + times.sys - sys + times.irq - irq
+  })
+  return busyMs.reduce((sum, each) => sum + each, 0) / busyLookMs
+}
+
 async function run({ name, file, args, quick, timeoutMinutes }: Benchmark): Promise<Outcome> {
   const directory = mkdtempSync(join(tmpdir(), 'souk-bench-'))
   const resultsFile = join(directory, 'results.jsonl')
   const path = fileURLToPath(new URL(file, import.meta.url))
   console.error(`--- ${name}`)
+  const busy = (await busyCores()).toFixed(2)
   try {
     const child = spawn(process.execPath, [path, ...args, ...(values.quick ? quick : [])], {
       stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, TMPDIR: directory, [resultsVariable]: resultsFile },
+      env: { ...process.env, TMPDIR: directory, [resultsVariable]: resultsFile, [busyVariable]: busy },
     })
     const code = await ended(child, timeoutMinutes * 60_000)
     const results = resultsIn(resultsFile)

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const resultsDirectory = fileURLToPath(new URL('results', import.meta.url))
-/** Above this one-minute load per core somebody else was at work, and the figures say little. */
+/** Above this share of each core somebody else was at work, and the figures say little. */
 const idleLoadMax = 0.25
 
 /** Nearest rank: the smallest value that at least `share` of all values don't exceed. NaN when there are none. */
@@ -42,7 +42,7 @@ export type Machine = {
   readonly memoryGib: number
   readonly system: string
   readonly versions: { readonly [name: string]: string }
-  /** One-minute load when the benchmark began. */
+  /** Cores that others kept busy just before, if that was measured, or the one-minute load. */
   readonly load: number
 }
 
@@ -57,6 +57,8 @@ export type Result = {
   readonly notes: readonly string[]
 }
 
+/** Says how many cores were busy just before: after another benchmark the one-minute load still tells of that. */
+export const busyVariable = 'SOUK_BENCH_BUSY_CORES'
 /** Names the file that results go to as well, for a program that runs benchmarks. */
 export const resultsVariable = 'SOUK_BENCH_RESULTS'
 
@@ -76,7 +78,7 @@ export function machine(): Machine {
       node: process.versions.node,
       ...Object.fromEntries(packages.map((name) => [name, packageVersion(name)])),
     },
-    load: loadavg()[0] ?? Number.NaN,
+    load: Number(process.env[busyVariable] ?? loadavg()[0]),
   }
 }
 

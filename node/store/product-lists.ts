@@ -82,10 +82,13 @@ export class ProductLists {
 
   /** The filter whose index is walked; the others are checked on the way. The rarest one walks least. */
   #drivingFacet(filters: Filters): Facet {
-    const candidates = (['category', 'tag', 'vendor'] as const).flatMap((facet) => {
-      const value = filters[facet]
-      return value === undefined ? [] : [{ facet, count: this.#products.count(facet, value, filters.status) }]
-    })
+    const given = (['category', 'tag', 'vendor'] as const).filter((facet) => filters[facet] !== undefined)
+    const [only] = given
+    if (given.length === 1 && only !== undefined) return only
+    const candidates = given.map((facet) => ({
+      facet,
+      count: this.#products.count(facet, filters[facet] ?? '', filters.status),
+    }))
     return candidates.reduce<{ facet: Facet; count: number }>(
       (best, next) => (next.count < best.count ? next : best),
       {

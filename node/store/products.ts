@@ -14,6 +14,8 @@ type Facts = { status: string; facets: [Facet, string][] }
 
 /** More rows than this are read anew all together. */
 const touchedMax = 5_000
+/** Counts kept; a shop has some hundred categories and vendors, and whoever asks for others learns that there are none. */
+const countsMax = 5_000
 /** Rows of one page of `texts`: few enough to leave the event loop free between pages. */
 const textsPageSize = 200
 
@@ -38,6 +40,9 @@ export class ProductTables {
   generation = 0
   /** Rows written since whoever keeps a copy of them looked last (`product-columns.ts`); null: too many to tell. */
   #touched: Set<number> | null = null
+  /** Of `#countsGeneration`. */
+  #counts = new Map<string, number>()
+  #countsGeneration = -1
 
   constructor(connection: Connection) {
     this.#connection = connection
@@ -136,7 +141,21 @@ export class ProductTables {
     this.#count(factsOf(before), null)
   }
 
+  /** Kept until the next change of a product: every list asks for one or two. */
   count(facet: Facet, value: string, status: string | undefined): number {
+    if (this.#countsGeneration !== this.generation || this.#counts.size >= countsMax) {
+      this.#counts = new Map()
+      this.#countsGeneration = this.generation
+    }
+    const key = `${facet} ${status ?? ''} ${value}`
+    const known = this.#counts.get(key)
+    if (known !== undefined) return known
+    const count = this.#readCount(facet, value, status)
+    this.#counts.set(key, count)
+    return count
+  }
+
+  #readCount(facet: Facet, value: string, status: string | undefined): number {
     const where = status === undefined ? '' : ' AND status = ?'
     const sql = `SELECT sum(count) AS count FROM facet_counts WHERE facet = ? AND value = ?${where}`
     const values = status === undefined ? [facet, value] : [facet, value, status]

@@ -166,7 +166,7 @@ export class CartSync {
 
   async turn(): Promise<void> {
     for (const user of this.#dirty.undecided) this.#reportUndecided(user)
-    await this.#dirty.keeperNews.turn()
+    if (await this.#dirty.keeperNews.turn()) this.scan()
     await this.#reconcile()
     const due = this.#dirty.due(cartsPerMessageMax * batchesPerTurnMax)
     const own = due.filter(({ role }) => role === 'home' || role === 'keeper')

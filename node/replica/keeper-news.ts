@@ -17,7 +17,7 @@ import type { Keeper } from './keeper.ts'
 
 /** What was told is remembered of so many carts, some 200 bytes each; the others are told again when they are looked at. */
 const toldUsersMax = 20_000
-/** Carts that wait for a turn; those beyond it are found by the next scan. */
+/** Carts that wait for a turn; those beyond it are looked for once there is room again. */
 const waitingUsersMax = 20_000
 /** A keeper looks up and writes some hundred records. */
 const tellTimeoutMs = 2_000
@@ -30,6 +30,7 @@ export class KeeperNews {
   readonly #keeper: Keeper
   readonly #told = new LruMap<UserId, string>(toldUsersMax)
   readonly #waiting = new Set<UserId>()
+  #someLeftOut = false
 
   constructor(context: Context, homes: Homes, keeper: Keeper) {
     this.#context = context
@@ -42,6 +43,7 @@ export class KeeperNews {
     const due = this.#due(user)
     if (due === null) this.#waiting.delete(user)
     else if (this.#waiting.size < waitingUsersMax) this.#waiting.add(user)
+    else this.#someLeftOut = true
   }
 
   /** Who is to be told what of this cart; null when there is nobody, or it has been told. */
@@ -54,7 +56,8 @@ export class KeeperNews {
     return this.#told.peek(user) === mark ? null : { keeper, record, mark }
   }
 
-  async turn(): Promise<void> {
+  /** True when all that waited is told, and there were more: every cart must be looked at again. */
+  async turn(): Promise<boolean> {
     const byKeeper = new Map<MemberId, (News & { mark: string })[]>()
     for (const user of this.#waiting) {
       const due = this.#due(user)
@@ -67,6 +70,9 @@ export class KeeperNews {
       if (news.length < homeRecordsMax) news.push({ user, record: due.record, mark: due.mark })
     }
     await Promise.all([...byKeeper].map(([keeper, news]) => this.#tell(keeper, news)))
+    const isDue = this.#someLeftOut && this.#waiting.size === 0
+    if (isDue) this.#someLeftOut = false
+    return isDue
   }
 
   async #tell(keeper: MemberId, news: readonly (News & { mark: string })[]): Promise<void> {

@@ -22,7 +22,7 @@ function file(price: number): string {
   return ['Handle,Title,Body (HTML),Variant SKU,Variant Price,Published,Status', ...rows, ''].join('\n')
 }
 
-type View = { primary: { node: string } | null; catalog: { version: number; digest: string } }
+type View = { catalog: { version: number; digest: string } }
 type Answer = { status: number; created?: number; updated?: number; unchanged?: number }
 
 async function view(cluster: TestCluster, node: string): Promise<View | null> {
@@ -32,17 +32,8 @@ async function view(cluster: TestCluster, node: string): Promise<View | null> {
     .catch(() => null)
 }
 
-async function primaryOf(cluster: TestCluster, among: readonly string[] = nodes): Promise<string> {
-  return await until(
-    'there is a primary',
-    async () => {
-      const named = (await Promise.all(among.map((node) => view(cluster, node)))).map(
-        (one) => one?.primary?.node,
-      )
-      return new Set(named).size === 1 && named[0] !== undefined ? named[0] : null
-    },
-    patienceMs,
-  )
+async function primaryOf(cluster: TestCluster): Promise<string> {
+  return await until('there is a primary', async () => (await cluster.status()).primary, patienceMs)
 }
 
 /** Resolves with status 0 when the node died over it. */

@@ -22,8 +22,10 @@ export type ShopperOptions = {
   hasAccount: boolean
 }
 
+/** Half a second apart. */
+const buyingAttemptsMax = 5
 /** Half a second apart: longer than a member holds its catalog for a full copy (replica/snapshots.ts). */
-const buyingAttemptsMax = 25
+const oldPricesMax = 20
 
 export class Shopper {
   readonly name: string
@@ -253,7 +255,8 @@ export class Shopper {
   /** Arrives, takes one thing and orders it. */
   async buySomething(): Promise<PlacedOrder | null> {
     const { cluster } = this.#options
-    for (let attempt = 0; attempt < buyingAttemptsMax; attempt += 1) {
+    let oldPrices = 0
+    for (let attempt = 0; attempt < buyingAttemptsMax + oldPrices; attempt += 1) {
       if (attempt > 0) await cluster.sleep(500)
       if (this.user === null) await this.#arrive()
       if (this.user === null) continue
@@ -267,8 +270,9 @@ export class Shopper {
         await this.orders.settleAll(this.model)
       }
       // The home may be about to take a full copy and shows the prices of before it meanwhile.
-      if (order.record?.status === 'refused' && order.record.reason === 'price-changed') continue
-      return order
+      const isOldPrice = order.record?.status === 'refused' && order.record.reason === 'price-changed'
+      if (!isOldPrice || oldPrices === oldPricesMax) return order
+      oldPrices += 1
     }
     return null
   }

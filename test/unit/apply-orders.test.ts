@@ -276,4 +276,15 @@ describe('accounts', () => {
     expect(shop.shop.read.ordersDigest()).toEqual(ordersDigestOf(shop.shop.orders({ limit: 100 }).items))
     expect(shop.run({ kind: 'account.create', account: { ...account, id: otherUser } }).result.ok).toBe(true)
   })
+
+  test('the id of an erased account is nobody’s for ever', () => {
+    const shop = applying()
+    shop.run({ kind: 'account.create', account })
+    shop.run({ kind: 'account.delete', user, previousHash: 'h1' })
+    expect(shop.run({ kind: 'account.create', account }).result).toMatchObject({ code: 'conflict' })
+    expect(shop.run({ kind: 'account.delete', user, previousHash: 'h1' }).result).toMatchObject({
+      code: 'not-found',
+    })
+    expect(shop.shop.erasedSince(0, 9)).toHaveLength(1)
+  })
 })

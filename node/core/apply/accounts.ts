@@ -19,6 +19,8 @@ export function applyAccountCreate(tables: Tables, account: AccountRecord): Appl
     return refused('email-taken', 'an account with this e-mail address exists already')
   if (tables.account(account.id) !== null)
     return refused('conflict', 'an account with this id exists already')
+  // Every node lets go of whatever it holds of an erased id, for ever: nobody could shop under it.
+  if (tables.isErasedAccount(account.id)) return refused('conflict', 'the account with this id was erased')
   tables.putAccount(account)
   noteDigest(tables, null, account)
   return done({ user: account.id })

@@ -107,11 +107,16 @@ export class Announcer {
   receive(message: GossipMessage<'lease'>, from: MemberId): GossipVerdict {
     if (message.primary !== from || this.#options.members.isRemoved(from)) return 'reject'
     // A peer that is not known yet may be the new primary of a changed cluster: let its members version be fetched.
-    const stale = this.#hint !== null && message.term < this.#hint.term
-    if (stale) return 'ignore'
+    if (this.#isOld(message)) return 'ignore'
     this.#take(message)
     this.#options.heard(message, from)
     return this.#options.members.get(from) === null ? 'ignore' : 'accept'
+  }
+
+  /** Gossip takes many ways, so a word of a moment ago may come after the latest one of the same primary. */
+  #isOld({ term, configIndex }: GossipMessage<'lease'>): boolean {
+    const hint = this.#hint
+    return hint !== null && (term < hint.term || (term === hint.term && configIndex < hint.configIndex))
   }
 
   #take(message: GossipMessage<'lease'>): void {

@@ -53,3 +53,25 @@ test('a primary that fell silent is unknown after a while; who votes is known un
   await scheduler.runFor(60_000)
   expect([voting.primaryHint(), voting.voters(), voting.newestTerm()]).toEqual([null, ['a', 'b', 'c'], 3])
 })
+
+test('a word that gossip brings late does not undo the latest one of the same primary', () => {
+  const heard: number[] = []
+  const announcer = new Announcer({
+    selfId: 'me',
+    clock: new SimClock(new Scheduler()),
+    members: { isRemoved: () => false, get: () => ({}) },
+    heard: ({ configIndex }: { configIndex: number }) => heard.push(configIndex),
+  } as unknown as AnnouncerOptions)
+  type Receive = Parameters<Announcer['receive']>
+  const receive = (term: number, configIndex: number, voters: string[]): string =>
+    announcer.receive(
+      { term, primary: 'a', voters, learners: [], configIndex } as unknown as Receive[0],
+      'a' as Receive[1],
+    )
+  expect(receive(3, 9, ['a', 'b', 'c'])).toBe('accept')
+  expect(receive(3, 8, ['a'])).toBe('ignore')
+  expect(announcer.lastHeard()?.voters).toEqual(['a', 'b', 'c'])
+  expect([receive(3, 9, ['a', 'b', 'c']), receive(4, 8, ['a', 'b'])]).toEqual(['accept', 'accept'])
+  expect(announcer.lastHeard()?.voters).toEqual(['a', 'b'])
+  expect(heard).toEqual([9, 9, 8])
+})

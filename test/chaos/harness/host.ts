@@ -22,6 +22,8 @@ const failTimeoutMs = 20_000
 /** A small disk; a full one has this much less than is on it. */
 const diskSizeBytes = 256 * 1024 * 1024
 const pageBytes = 4_096
+/** A busy node writes every few milliseconds, two commands take about as long: one of a few attempts comes between. */
+const fillAttemptsMax = 20
 /** 202 should be met often, so nodes do not wait long for a decision. */
 const orderWaitMs = 1_000
 const logTailLines = 30
@@ -190,11 +192,19 @@ export class Host {
   /** From now on nothing more fits on its disk. */
   async fillDisk(): Promise<void> {
     this.set('full')
-    const used = Number(
-      (await command('df', '--output=used', '-B1', this.dataDirectory)).trim().split('\n')[1],
-    )
-    const pages = Math.ceil(used / pageBytes) + 1
-    await command('mount', '-o', `remount,size=${pages * pageBytes}`, this.dataDirectory)
+    for (let attempt = 1; ; attempt += 1) {
+      const used = Number(
+        (await command('df', '--output=used', '-B1', this.dataDirectory)).trim().split('\n')[1],
+      )
+      const pages = Math.ceil(used / pageBytes) + 1
+      try {
+        await command('mount', '-o', `remount,size=${pages * pageBytes}`, this.dataDirectory)
+        return
+      } catch (error) {
+        // The node writes meanwhile, and a tmpfs does not become smaller than what is on it.
+        if (attempt === fillAttemptsMax) throw error
+      }
+    }
   }
 
   async emptyDisk(): Promise<void> {

@@ -320,4 +320,15 @@ describe('snapshots', () => {
     expect(effects.commitIndex).toBe(8)
     expect(solo.raft.lastIndex).toBe(8)
   })
+
+  test('installed, and more of the log came before the report of it, in one step: all of it stays', () => {
+    const solo = new Solo({ config: three, terms: [1, 1], term: 3 })
+    solo.log.install(7, 3, three)
+    const effects = solo.step(
+      { kind: 'message', from: memberId('n2'), message: append(3, 7, 3, [3, 3], 9) },
+      { kind: 'snapshot-installed', index: 7, term: 3, config: three },
+    )
+    expect([effects.append.map(({ index }) => index), effects.commitIndex]).toEqual([[8, 9], 9])
+    expect(solo.to('n2')).toMatchObject([{ ok: true, matchIndex: 9 }])
+  })
 })

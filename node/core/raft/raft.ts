@@ -201,7 +201,9 @@ function onTick(core: RaftState): void {
 /** The log's beginning was replaced; what is on disk now is all there is (Raft section 7). An old report is harmless. */
 function onSnapshotInstalled(core: RaftState, index: LogIndex, term: Term, config: RaftConfig): void {
   const onDisk = core.options.log
-  assert(onDisk.lastIndex() >= core.commitIndex, 'a snapshot never drops committed entries')
+  // Committed entries that came in this very step, behind the snapshot, are on their way to the disk.
+  const onOwnDisk = Math.min(core.commitIndex, core.log.stableIndex)
+  assert(onDisk.lastIndex() >= onOwnDisk, 'a snapshot never drops committed entries')
   if (index <= core.commitIndex) return
   // A snapshot with entries of a later term proves that term, as a message of it would (Raft, section 5.1).
   if (core.role !== 'follower' || term > core.term) becomeFollower(core, Math.max(term, core.term), null)

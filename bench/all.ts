@@ -2,7 +2,8 @@
  * All benchmarks, one after the other, each alone in a process of its own: `npm run bench`. Prints what each of them
  * prints, and writes one table, one JSON file and one chart of all. Give it an idle machine for about two hours.
  * `--only NAME,…` runs some, `--quick` runs them for seconds (to see that they work), `--out DIR` (default `docs/bench`, or
- * `bench/results/part` with one of the others, which make no table to show).
+ * `bench/results/part` with one of the others, which make no table to show). `--continue` goes on with the table in DIR, of
+ * a run that was cut off: what it has is kept, and what is missing is run; with `--only`, those are run and replaced.
  * A benchmark that fails or takes far too long is named in the table, and the others go on. Exit code 1 when one failed,
  * or missed an aim.
  */
@@ -20,7 +21,7 @@ import { busyVariable, resultsVariable } from './kit.ts'
 import type { Result } from './kit.ts'
 import { plan } from './plan.ts'
 import type { Benchmark } from './plan.ts'
-import { chartOf, markdownOf } from './summary.ts'
+import { chartOf, markdownOf, withNew } from './summary.ts'
 import type { Failure, Run } from './summary.ts'
 
 const { values } = parseArgs({
@@ -28,17 +29,18 @@ const { values } = parseArgs({
     only: { type: 'string' },
     quick: { type: 'boolean', default: false },
     out: { type: 'string' },
+    continue: { type: 'boolean', default: false },
   },
 })
 
 /** Long enough to see a neighbour at work. */
 const busyLookMs = 3_000
 
-const isWhole = values.only === undefined && !values.quick
+const isWhole = (values.only === undefined || values.continue) && !values.quick
 const outDefault = isWhole ? '../docs/bench' : 'results/part'
 
-function chosen(only: string | undefined): readonly Benchmark[] {
-  if (only === undefined) return plan
+function chosen(only: string | undefined, done: readonly Result[]): readonly Benchmark[] {
+  if (only === undefined) return plan.filter(({ name }) => !done.some(({ entry }) => entry === name))
   const names = only.split(',')
   const unknown = names.filter((name) => !plan.some((benchmark) => benchmark.name === name))
   const known = plan.map(({ name }) => name).join(', ')
@@ -73,10 +75,21 @@ async function clearAway(directory: string): Promise<void> {
   rmSync(directory, { recursive: true, force: true })
 }
 
-function resultsIn(file: string): Result[] {
+function resultsIn(file: string, entry: string): Result[] {
   if (!existsSync(file)) return []
   const lines = readFileSync(file, 'utf8').trim().split('\n')
-  return lines.map((line) => JSON.parse(line) as Result)
+  return lines.map((line) => ({ ...(JSON.parse(line) as Result), entry }))
+}
+
+/** What an earlier run left in the directory, without what failed in it. */
+function earlierIn(directory: string): Pick<Run, 'date' | 'results'> {
+  const run = JSON.parse(readFileSync(join(directory, 'bench.json'), 'utf8')) as Run
+  if (run.isQuick) throw new Error(`the table in ${directory} is of a quick pass`)
+  const failed = new Set(run.failures.map(({ bench }) => bench))
+  return {
+    date: run.date,
+    results: run.results.filter(({ entry }) => entry !== undefined && !failed.has(entry)),
+  }
 }
 
 type Outcome = { readonly results: readonly Result[]; readonly failure: Failure | null }
@@ -104,7 +117,7 @@ async function run({ name, file, args, quick, timeoutMinutes }: Benchmark): Prom
       env: { ...process.env, TMPDIR: directory, [resultsVariable]: resultsFile, [busyVariable]: busy },
     })
     const code = await ended(child, timeoutMinutes * 60_000)
-    const results = resultsIn(resultsFile)
+    const results = resultsIn(resultsFile, name)
     // Code 1 is also that of an aim that was missed, which is no failure of the benchmark.
     const isMissed = results.some(({ measures }) => measures.some(({ met }) => met === false))
     const isDone = results.length > 0 && (code === 0 || (code === 1 && isMissed))
@@ -116,15 +129,18 @@ async function run({ name, file, args, quick, timeoutMinutes }: Benchmark): Prom
   }
 }
 
-const benchmarks = chosen(values.only)
-const date = new Date().toISOString()
+if (values.continue && values.quick) throw new Error('a quick pass makes no table to go on with')
 const out = resolve(values.out ?? fileURLToPath(new URL(outDefault, import.meta.url)))
+const { date, results: done } = values.continue
+  ? earlierIn(out)
+  : { date: new Date().toISOString(), results: [] }
+const benchmarks = chosen(values.only, done)
 mkdirSync(out, { recursive: true })
-const results: Result[] = []
+let results: readonly Result[] = done
 const failures: Failure[] = []
 for (const benchmark of benchmarks) {
   const outcome = await run(benchmark)
-  results.push(...outcome.results)
+  results = withNew(results, benchmark.name, outcome.results)
   if (outcome.failure !== null) failures.push(outcome.failure)
   // After each, so that a run that is cut off leaves what it has.
   const all: Run = { date, isQuick: values.quick, results, failures }

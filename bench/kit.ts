@@ -49,6 +49,8 @@ export type Machine = {
 /** What a benchmark found, as it is written. A figure that there is none of (NaN) becomes null in JSON. */
 export type Result = {
   readonly bench: string
+  /** Its name in `plan.ts`, for who ran it from there. */
+  readonly entry?: string
   readonly title: string
   /** When it ended, RFC 3339. */
   readonly date: string

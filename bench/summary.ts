@@ -1,6 +1,7 @@
 /** All results of a run in one table (Markdown) and one chart (SVG). Pure: what it is given, it writes. */
 import { cellsOf, columns, figure, machineLines, median, tableOf } from './kit.ts'
 import type { Measure, Result } from './kit.ts'
+import { plan } from './plan.ts'
 
 export type Failure = { readonly bench: string; readonly reason: string }
 
@@ -13,8 +14,36 @@ export type Run = {
   readonly failures: readonly Failure[]
 }
 
+/** The results with those of one benchmark put in the place of what it had, in the order of the plan. */
+export function withNew(
+  results: readonly Result[],
+  entry: string,
+  more: readonly Result[],
+): readonly Result[] {
+  const place = (result: Result): number => plan.findIndex(({ name }) => name === result.entry)
+  return [...results.filter((result) => result.entry !== entry), ...more].sort((a, b) => place(a) - place(b))
+}
+
+/** One line when all ran on the same machine with the same versions, else a line for each of them. */
+function machinesOf(results: readonly Result[]): string[] {
+  const lines = new Map<string, string[]>()
+  for (const { bench, machine } of results) {
+    const line = machineLines(machine)[0] as string
+    lines.set(line, [...(lines.get(line) ?? []), bench])
+  }
+  if (lines.size <= 1) return [...lines.keys()]
+  return [...lines].map(([line, benches]) => `- ${benches.join(', ')}: ${line}`)
+}
+
+/** From when to when, in days: a run that was cut off may have gone on later. */
+function datesOf(date: string, results: readonly Result[]): string {
+  const days = [date, ...results.map((result) => result.date)].map((each) => each.slice(0, 10)).sort()
+  const [first, last] = [days[0], days.at(-1)] as [string, string]
+  return first === last ? date : `${first} to ${last}`
+}
+
 export function markdownOf({ date, isQuick, results, failures }: Run): string {
-  const [first] = results
+  const machines = machinesOf(results)
   const quick = '**A quick pass, which shows that everything works: none of these figures can be quoted.**'
   const busy = results.filter(({ machine }) => machineLines(machine).length > 1).map(({ bench }) => bench)
   const rows = results.flatMap(({ bench, measures }) =>
@@ -31,9 +60,9 @@ export function markdownOf({ date, isQuick, results, failures }: Run): string {
   return [
     '# Benchmarks',
     '',
-    `\`npm run bench\`, ${date}. Medians of several runs, with the least and the greatest of them beside.`,
+    `\`npm run bench\`, ${datesOf(date, results)}. Medians of several runs, with the least and the greatest of them beside.`,
     ...(isQuick ? ['', quick] : []),
-    ...(first === undefined ? [] : ['', machineLines(first.machine)[0] as string]),
+    ...(machines.length === 0 ? [] : ['', ...machines]),
     ...(busy.length === 0 ? [] : ['', `**The machine was not idle for: ${busy.join(', ')}.**`]),
     '',
     ...tableOf(['benchmark', ...columns], [...rows, ...failed]),

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { machine } from '../../bench/kit.ts'
 import type { Measure, Result } from '../../bench/kit.ts'
 import { plan } from '../../bench/plan.ts'
-import { chartOf, markdownOf, shareOfAim } from '../../bench/summary.ts'
+import { chartOf, markdownOf, shareOfAim, withNew } from '../../bench/summary.ts'
 import { trendOf } from '../../bench/trend.ts'
 import { repositoryFiles } from '../support/sources.ts'
 
@@ -60,6 +60,29 @@ describe('the table', () => {
     const readBack = JSON.parse(JSON.stringify(resultOf('one', [unknown]))) as Result
     expect(rows(markdownOf({ ...run, results: [readBack] })).at(-1)).toContain('| — ms |')
     expect(chartOf({ ...run, results: [readBack] })).not.toContain('unknown')
+  })
+})
+
+describe('a run that goes on with the table of an earlier one', () => {
+  const ran = (entry: string, date: string): Result => ({ ...resultOf(entry, [orders]), entry, date })
+  const [log, soak] = [ran('log', '2026-01-01T10:00:00Z'), ran('soak', '2026-01-01T11:00:00Z')]
+
+  test('replaces what is run again, and keeps the order of the plan', () => {
+    const [carts, again] = [ran('carts', '2026-01-03T10:00:00Z'), ran('log', '2026-01-03T11:00:00Z')]
+    expect(withNew([log, soak], 'carts', [carts])).toEqual([log, carts, soak])
+    expect(withNew([log, carts, soak], 'log', [again])).toEqual([again, carts, soak])
+    expect(withNew([log, soak], 'log', [])).toEqual([soak])
+  })
+
+  test('says on which days, and on which machines if there were several', () => {
+    expect(markdownOf({ ...run, results: [log, soak] })).toContain('`npm run bench`, 2026-01-01T00:00:00Z.')
+    const elsewhere = {
+      ...ran('carts', '2026-01-03T10:00:00Z'),
+      machine: { ...machine(), processor: 'Other' },
+    }
+    const markdown = markdownOf({ ...run, results: [log, elsewhere, soak] })
+    expect(markdown).toContain('`npm run bench`, 2026-01-01 to 2026-01-03.')
+    expect(markdown).toMatch(/^- log, soak: .*\n- carts: Other/mu)
   })
 })
 

@@ -184,7 +184,8 @@ export const peerRequestSchemas = {
   /** A member that can't go on from the log (it lived on the broadcast, or lost shop.db) asks for a full snapshot. */
   'snapshot-want': z.object({}),
   'home-ask': z.object({ user: userIdSchema }),
-  'home-assume': z.object({ user: userIdSchema, record: homeRecordSchema }),
+  /** `isNew`: the user was made just now, and nobody can have anything of the cart. Older programs don't say. */
+  'home-assume': z.object({ user: userIdSchema, record: homeRecordSchema, isNew: z.boolean().optional() }),
   'cart-push': z.object({ item: cartItemSchema, membersVersion: index }),
   'cart-pull': z.object({ user: userIdSchema, membersVersion: index }),
   /** Home to primary, periodically. */

@@ -100,8 +100,12 @@ export class HomeAsker {
   }
 
   /** Asks another member to become home at a record; null when it can't be reached or refuses. */
-  async assume(user: UserId, record: HomeRecord): Promise<PeerResponseOf<'home-assume'> | null> {
-    const request = { kind: 'home-assume', user, record } as const
+  async assume(
+    user: UserId,
+    record: HomeRecord,
+    isNew = false,
+  ): Promise<PeerResponseOf<'home-assume'> | null> {
+    const request = { kind: 'home-assume', user, record, ...(isNew ? { isNew } : {}) } as const
     try {
       const answer = await this.#context.peers.ask(record.home, request, { timeoutMs: assumeTimeoutMs })
       this.#noteClock(record.home, answer.wallMs)

@@ -46,6 +46,12 @@ export class ServedCarts {
     return this.#opened.peek(user) !== undefined
   }
 
+  /** The user was made just now: whatever sets there were before, and whoever is dead, there is nothing to fetch. */
+  begin(user: UserId): void {
+    const record = this.#homes.record(user)
+    if (record?.epoch === 1 && this.#homes.isHome(user)) this.#opened.set(user, { complete: true, epoch: 1 })
+  }
+
   close(user: UserId): void {
     this.#opened.delete(user)
     this.#incomplete.delete(user)

@@ -105,6 +105,7 @@ export class CartService implements Carts, CartsView {
     })
     homes.attach({
       open: (user) => this.#served.open(user),
+      begin: (user) => this.#served.begin(user),
       close: (user) => this.#closed(user),
       deliver: (user, to) => this.#deliver(user, to),
     })
@@ -231,9 +232,9 @@ export class CartService implements Carts, CartsView {
       if (edited === null) return this.#homeViewNow(user, true)
       // What came since was not there to be changed: a cart that was cleared may hold something again.
       if (this.#homes.isHome(user)) return completeAt(edited.complete, this.#homeViewNow(user, true))
-      // Handed over, and perhaps forgotten, meanwhile: what was edited is what there was, and no more complete than then.
+      // Another home was heard of meanwhile; it may have been one before this edit, and have acknowledged what is not here.
       const document = this.peek(user) ?? edited.document
-      return this.#views.build(user, document, { complete: edited.complete, merged: [] })
+      return this.#views.build(user, document, { complete: false, merged: [] })
     })
     return { cart, acks, wanted }
   }

@@ -166,8 +166,11 @@ export interface HomesView {
   /** The user's server set now, in order of preference. */
   serverSet(user: UserId): MemberId[]
   record(user: UserId): HomeRecord | null
-  /** Makes a live member of the set home (a new user, or at log-on) and returns where. Fault `no-home`. */
-  assign(user: UserId): Promise<Assignment>
+  /**
+   * Makes a live member of the set home (a new user, or at log-on) and returns where. `isNew`: the id was drawn just now,
+   * so there is no cart anywhere. Fault `no-home`.
+   */
+  assign(user: UserId, isNew: boolean): Promise<Assignment>
   /** Finds (without changing a live one) where the user is served. Fault `no-home`. */
   locate(user: UserId): Promise<Assignment>
 }

@@ -34,6 +34,8 @@ type Confirmed = { record: HomeRecord; untilMs: number }
 export interface HomeCarts {
   /** Makes sure that this node has the cart (takeover), before it serves it. */
   open(user: UserId): Promise<void>
+  /** The user was made just now: there is nothing to fetch. */
+  begin(user: UserId): void
   /** Another member is home now. */
   close(user: UserId): void
   /** Sends the cart to a member; false when it has not confirmed the same content. */
@@ -217,12 +219,15 @@ export class Homes implements HomesView {
     throw noHome('the home of this user is changing')
   }
 
-  async assign(user: UserId): Promise<Assignment> {
-    return await this.locate(user)
+  async assign(user: UserId, isNew: boolean): Promise<Assignment> {
+    return this.#assignment(user, await this.#find(user, 0, isNew))
   }
 
   async locate(user: UserId): Promise<Assignment> {
-    const record = await this.find(user)
+    return this.#assignment(user, await this.find(user))
+  }
+
+  #assignment(user: UserId, record: HomeRecord): Assignment {
     const addressOf = (member: MemberId): NodeAddress[] => {
       const address = this.#context.members.address(member)
       return address === null ? [] : [address]
@@ -238,7 +243,7 @@ export class Homes implements HomesView {
   }
 
   /** Home that has just confirmed, or this node, which then is in the set and recorded. */
-  async #find(user: UserId, hops: number): Promise<HomeRecord> {
+  async #find(user: UserId, hops: number, isNew = false): Promise<HomeRecord> {
     const unwilling = new Set<MemberId>()
     for (let round = 0; round < roundsMax; round += 1) {
       const own = this.record(user)
@@ -255,7 +260,7 @@ export class Homes implements HomesView {
           await this.#confirm(user, decision.record)
           return decision.record
         case 'assume': {
-          const assumed = await this.#assume(user, decision.record)
+          const assumed = await this.#assume(user, decision.record, isNew)
           if (assumed !== null) return assumed
           unwilling.add(decision.record.home)
           break
@@ -306,14 +311,15 @@ export class Homes implements HomesView {
   // ---------------------------------------------------------------- becoming home
 
   /** Makes the record's home home at it; the record that it serves at, or null when it does not. */
-  async #assume(user: UserId, record: HomeRecord): Promise<HomeRecord | null> {
+  async #assume(user: UserId, record: HomeRecord, isNew: boolean): Promise<HomeRecord | null> {
     const { selfId, counters } = this.#context
     if (record.home === selfId) {
       if (record.epoch > 1) counters.add('takeovers_total')
       await this.take(user, record)
+      if (isNew) this.carts.begin(user)
       return this.record(user)?.home === selfId ? this.record(user) : null
     }
-    const answer = await this.asker.assume(user, record)
+    const answer = await this.asker.assume(user, record, isNew)
     if (answer === null) return null
     if (!answer.serving || answer.record.home !== record.home) {
       await this.take(user, answer.record)
@@ -348,6 +354,7 @@ export class Homes implements HomesView {
   async #answerAssume({
     user,
     record,
+    isNew = false,
   }: PeerRequestOf<'home-assume'>): Promise<PeerResponseOf<'home-assume'>> {
     const { selfId, members, counters } = this.#context
     if (record.home !== selfId) throw new Fault('invalid-request', 'the record names another home')
@@ -364,7 +371,8 @@ export class Homes implements HomesView {
     }
     if (own !== null && own.home !== selfId && record.epoch > 1) counters.add('takeovers_total')
     await this.take(user, record)
-    this.#openSoon(user)
+    if (isNew) this.carts.begin(user)
+    else this.#openSoon(user)
     const taken = this.record(user) ?? record
     return { record: taken, serving: this.isHome(user) }
   }

@@ -79,7 +79,7 @@ export class UserService implements Users {
     for (let draw = 1; draw < guestDrawsMax && !this.#hasLiveHome(id); draw += 1) {
       id = guestId(clock.wallMs(), random.bytes(12))
     }
-    return { user: { id, kind: 'guest' }, assignment: await this.#homes.assign(id) }
+    return { user: { id, kind: 'guest' }, assignment: await this.#homes.assign(id, true) }
   }
 
   #hasLiveHome(user: UserId): boolean {
@@ -146,7 +146,7 @@ export class UserService implements Users {
   }
 
   async #session(user: UserInfo, guest: UserId | undefined): Promise<NewSession> {
-    const assignment = await this.#homes.assign(user.id)
+    const assignment = await this.#homes.assign(user.id, false)
     if (guest !== undefined && isGuest(guest) && !this.isExpired(guest)) await this.#merge(guest, user.id, 1)
     return { user, assignment }
   }

@@ -69,7 +69,7 @@ describe.each([
     async () => {
       world = new CartWorld(5, { capacities, gossipMs: 1_000 })
       const users = Array.from({ length: guests }, () => world.guest())
-      await forEach(users, (user) => anyNode().homes.assign(user))
+      await forEach(users, (user) => anyNode().homes.assign(user, false))
       expectEven(users, 'after they came')
       const dead = world.node('n3')
       dead.crash()
@@ -99,7 +99,7 @@ describe('a member that was drained and is back', () => {
   async function arriveAndDrain(seed: number): Promise<UserId[]> {
     world = new CartWorld(3, { seed, gossipMs: 1_000, settings: { idleAfterMs: 1_000 } })
     const users = Array.from({ length: usersCount }, () => world.guest())
-    for (const user of users) await world.run(anyNode().homes.assign(user))
+    for (const user of users) await world.run(anyNode().homes.assign(user, false))
     world.setDraining('n1', true)
     expect(await world.until(() => world.node('n1').homes.drained())).toBe(true)
     return users

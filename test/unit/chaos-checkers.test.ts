@@ -1,8 +1,9 @@
 /** The checkers of chaos runs: no false alarm on histories of a shop that keeps its promises, and every spoilt one is found. */
 import { describe, expect, test } from 'vitest'
 import { checkHistory } from '../chaos/checkers/all.ts'
+import { lateOrders } from '../chaos/checkers/availability.ts'
 import { History, parseHistory } from '../chaos/history.ts'
-import type { HistoryLine } from '../chaos/history.ts'
+import type { Attempt, HistoryLine } from '../chaos/history.ts'
 import { Timeline } from '../chaos/timeline.ts'
 import { seededRandom } from '../sim/random.ts'
 import { PerfectShop } from '../support/chaos-history.ts'
@@ -51,26 +52,27 @@ describe('the checkers of chaos runs', () => {
   })
 })
 
+const began: HistoryLine[] = [
+  { type: 'run', seed: 1, nodes: 3, minutes: 1, command: '', patience: 1, atMs: 0 },
+  ...['n1', 'n2', 'n3'].map((node): HistoryLine => ({ type: 'node', node, condition: 'live', atMs: 0 })),
+  {
+    type: 'view',
+    calledMs: 0,
+    atMs: 1,
+    node: 'n1',
+    term: 1,
+    primary: 'n1',
+    catalog: { version: 1, digest: '' },
+    orders: null,
+    settled: true,
+    halted: null,
+    members: ['n1', 'n2', 'n3'],
+    voters: ['n1', 'n2', 'n3'],
+    oldestMs: 0,
+  },
+]
+
 describe('the timeline of a run', () => {
-  const began: HistoryLine[] = [
-    { type: 'run', seed: 1, nodes: 3, minutes: 1, command: '', patience: 1, atMs: 0 },
-    ...['n1', 'n2', 'n3'].map((node): HistoryLine => ({ type: 'node', node, condition: 'live', atMs: 0 })),
-    {
-      type: 'view',
-      calledMs: 0,
-      atMs: 1,
-      node: 'n1',
-      term: 1,
-      primary: 'n1',
-      catalog: { version: 1, digest: '' },
-      orders: null,
-      settled: true,
-      halted: null,
-      members: ['n1', 'n2', 'n3'],
-      voters: ['n1', 'n2', 'n3'],
-      oldestMs: 0,
-    },
-  ]
   const timelineOf = (more: HistoryLine[]): Timeline => new Timeline(new History([...began, ...more]))
 
   test('a majority must be alive and in touch, both ways', () => {
@@ -94,5 +96,40 @@ describe('the timeline of a run', () => {
     expect(timeline.hasAtMostBroken(1, 5, 25)).toBe(true)
     expect(timeline.wasDisturbed(0, 9)).toBe(false)
     expect(timeline.wasDisturbed(0, 11)).toBe(true)
+  })
+})
+
+describe('orders in time', () => {
+  const attempt = (atMs: number, more: Partial<Attempt>): Attempt => ({
+    type: 'attempt',
+    process: 's1',
+    operation: 1,
+    kind: 'order.place',
+    node: 'n1',
+    server: 'n1',
+    calledMs: atMs,
+    returnedMs: atMs + 10,
+    outcome: 'fail',
+    status: 503,
+    problem: 'no-home',
+    asked: {},
+    answered: {},
+    ...more,
+  })
+  const lateIn = (attempts: Attempt[]): number => {
+    const history = new History([...began, ...attempts])
+    return lateOrders(history, new Timeline(history)).length
+  }
+  const lacking = {
+    answered: { detail: 'not all of the cart is known at this node yet; nothing was ordered' },
+  }
+  const refused = { status: 409, problem: 'empty-cart' }
+
+  test('a refusal waits until all of the cart is known, if the shopper was told so in time', () => {
+    expect(lateIn([attempt(100, lacking), attempt(5_000, refused)])).toBe(0)
+    expect(lateIn([attempt(100, {}), attempt(5_000, refused)])).toBe(1)
+    expect(lateIn([attempt(100, {}), attempt(4_000, lacking), attempt(5_000, refused)])).toBe(1)
+    const placed = { outcome: 'ok', status: 201, problem: null } as const
+    expect(lateIn([attempt(100, lacking), attempt(5_000, placed)])).toBe(1)
   })
 })

@@ -90,7 +90,12 @@ export function cartChanges(history: History, timeline: Timeline): CartChanges {
 }
 
 /** A refusal is in time, too: what is not for sale any more can't be added. */
-function isLate(history: History, { returnedMs }: Operation, sinceMs: number, limitMs: number): boolean {
+function isLate(
+  history: History,
+  { returnedMs }: Pick<Operation, 'returnedMs'>,
+  sinceMs: number,
+  limitMs: number,
+): boolean {
   return returnedMs - sinceMs - stalledMs(history, sinceMs, returnedMs) > limitMs
 }
 
@@ -107,17 +112,31 @@ function cartsInTime(history: History, timeline: Timeline): Violation[] {
   return [{ promise: 'progress', text, atMs: late[0]?.returnedMs ?? 0 }]
 }
 
+/** What is told of a cart once all of it is known: it is empty, or not the one agreed to. */
+const cartRefusals: ReadonlySet<string | null> = new Set(['cart-changed', 'empty-cart'])
+
+/**
+ * When it was answered. Who orders what is not in the cart is refused only when nothing of it can be missing; until then
+ * the home says so, and whoever has the rest may be down: no order that could have been accepted.
+ */
+function answeredMs({ last, attempts, returnedMs }: Operation): number {
+  if (!cartRefusals.has(last.problem)) return returnedMs
+  const told = attempts.find(({ answered }) => answered.detail?.startsWith('not all of the cart is known'))
+  return told?.returnedMs ?? returnedMs
+}
+
 /** Orders that were not accepted in time, each with what it took since it could have been. */
 export function lateOrders(history: History, timeline: Timeline): { operation: Operation; tookMs: number }[] {
   const limitMs = limits.orderMs * history.run.patience
   return history.operations.flatMap((operation) => {
-    const { kind, calledMs, returnedMs } = operation
+    const { kind, calledMs } = operation
+    const returnedMs = answeredMs(operation)
     if (kind !== 'order.place') return []
     const calmMs = timeline.calmMajoritySince(returnedMs)
     // The home must be there as well: at most one node is broken.
     if (calmMs === null || !timeline.hasAtMostBroken(1, Math.max(calledMs, calmMs), returnedMs)) return []
     const sinceMs = Math.max(calledMs, calmMs)
-    if (!isLate(history, operation, sinceMs, limitMs)) return []
+    if (!isLate(history, { returnedMs }, sinceMs, limitMs)) return []
     return [{ operation, tookMs: returnedMs - sinceMs }]
   })
 }

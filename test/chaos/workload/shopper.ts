@@ -14,9 +14,12 @@ import type { Wares } from './wares.ts'
 /** Between two things that a shopper does. */
 const thinkMinMs = 60
 const thinkMaxMs = 420
-/** An attempt that takes longer is left for another node. Orders wait a second for their decision at the node. */
+/**
+ * An attempt that takes longer is left for another node. Orders wait a second for their decision at the node; of the two
+ * seconds in which one must be accepted there must be some left for that other node.
+ */
 const cartTimeoutMs = 900
-const orderTimeoutMs = 1_800
+const orderTimeoutMs = 1_300
 const userTimeoutMs = 4_000
 /** A log-off is heard of everywhere within a second. */
 const logOffHeardMs = 1_100

@@ -356,6 +356,9 @@ export const gossipSchemas = {
     catalogVersion: index,
     catalogDigest: digestSchema,
     membersVersion: index,
+    /** Up to which its carts are in their sets (cart-settling.ts); members of an earlier release do not say. */
+    placedVersion: index.optional(),
+    settledVersion: index.optional(),
     /** Sent on a clean stop: the member is leaving now. */
     stopping: z.boolean(),
   }),

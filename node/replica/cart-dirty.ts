@@ -26,6 +26,8 @@ export type DirtyCart = {
   /** Monotonic time since which it is so, as far as this life of the node knows; null while it is not. */
   undeliveredSinceMs: number | null
   underReplicatedSinceMs: number | null
+  /** What is in it is not yet where it must be for the present set alone to answer for it (cart-settling.ts). */
+  waitingSinceMs: number | null
   attempts: number
   nextAtMs: number
 }
@@ -94,6 +96,13 @@ export class DirtyCarts {
     }
   }
 
+  /** Some cart has been waiting all the time since then. */
+  hasWaitedSince(atMs: number): boolean {
+    return this.#carts
+      .values()
+      .some(({ waitingSinceMs }) => waitingSinceMs !== null && waitingSinceMs <= atMs)
+  }
+
   get(user: UserId): DirtyCart | undefined {
     return this.#carts.get(user)
   }
@@ -125,11 +134,13 @@ export class DirtyCarts {
     const isLeaving = this.#context.members.isRemoved(selfId)
     const isUndelivered = owesLooker || ((isMine || isLeaving) && missing.length > 0)
     const isUnderReplicated = isMine && disksWith(selfId, set, cart.delivered, cart.hash) < wanted
+    const isWaiting = isMine ? isUnderReplicated : owesLooker || role === 'foreign'
     this.#replace(user, {
       user,
       role,
       undeliveredSinceMs: isUndelivered ? (before?.undeliveredSinceMs ?? nowMs) : null,
       underReplicatedSinceMs: isUnderReplicated ? (before?.underReplicatedSinceMs ?? nowMs) : null,
+      waitingSinceMs: isWaiting ? (before?.waitingSinceMs ?? nowMs) : null,
       attempts: before?.attempts ?? 0,
       nextAtMs: before?.nextAtMs ?? nowMs,
     })

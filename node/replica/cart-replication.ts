@@ -237,15 +237,9 @@ export class Replication {
       record: this.#homes.record(user),
       bytes: row === null ? null : Buffer.from(row.state).toString('base64'),
       hash: row === null ? null : row.hash,
-      earlierSets: this.#earlierSets(user),
+      // A newcomer does not know by itself where older copies may be.
+      earlierSets: this.#homes.olderCopies(user).slice(0, earlierSetsMax),
     }
-  }
-
-  /** Where this node would look for older copies: a newcomer does not know it by itself. */
-  #earlierSets(user: UserId): MemberId[][] {
-    const previous = this.#homes.sessions.get(user)?.previousMembers ?? []
-    const sets = [...this.#homes.earlierSets(user), ...(previous.length > 0 ? [previous] : [])]
-    return sets.slice(0, earlierSetsMax)
   }
 
   /**

@@ -6,7 +6,7 @@
  */
 import { capacityInUse, placeAlike, serverSet } from '../core/placement.ts'
 import type { PlacementMember } from '../core/placement.ts'
-import type { MemberId, UserId } from '../ids.ts'
+import type { LogIndex, MemberId, UserId } from '../ids.ts'
 import { earlierSetsMax } from '../messages.ts'
 import { LruMap } from './cart-lru.ts'
 import type { Context } from './context.ts'
@@ -23,6 +23,8 @@ const heardUsersMax = 20_000
 
 type EarlierList = {
   readonly members: readonly PlacementMember[]
+  /** Members version of the list that came after it; of an earlier life, that of the first list in this one. */
+  readonly replacedVersion: LogIndex
   readonly untilMs: number
   readonly ready: LruMap<UserId, MemberId[]>
 }
@@ -33,6 +35,9 @@ export class EarlierSets {
   readonly #context: Context
   /** Null until the first list of this life. */
   #present: readonly PlacementMember[] | null = null
+  /** Of the members when that list was taken; of an earlier life's list, of the first members in this one. */
+  #presentVersion: LogIndex = Number.POSITIVE_INFINITY
+  #settledVersion: LogIndex = 0
   /** Newest first, for users whose set has changed. */
   #lists: EarlierList[] = []
   readonly #heard = new LruMap<UserId, MemberId[][]>(heardUsersMax)
@@ -42,24 +47,26 @@ export class EarlierSets {
   }
 
   /** Users are placed by these members from now on; what was before that is remembered, from an earlier life too. */
-  setPresent(members: readonly PlacementMember[]): void {
+  setPresent(members: readonly PlacementMember[], version: LogIndex): void {
     const { local } = this.#context.stores
     const placements = members.map((member) => ({ id: member.id, capacity: capacityInUse(member) }))
     if (this.#present === null) {
       const [last = [], ...earlier] = local.placements()
       this.#present = last
-      this.#lists = earlier.map((list) => this.#list(list))
+      this.#lists = earlier.map((list) => this.#list(list, version))
+      this.#presentVersion = version
     }
     if (placeAlike(this.#present, placements)) return
-    if (this.#present.length > 0) this.#lists.unshift(this.#list(this.#present))
+    if (this.#present.length > 0) this.#lists.unshift(this.#list(this.#present, version))
     this.#lists = this.#lists.slice(0, earlierListsMax)
     this.#present = placements
+    this.#presentVersion = version
     this.#save()
   }
 
-  #list(members: readonly PlacementMember[]): EarlierList {
+  #list(members: readonly PlacementMember[], replacedVersion: LogIndex): EarlierList {
     const untilMs = this.#context.clock.monotonicMs() + earlierListLifeMs
-    return { members, untilMs, ready: new LruMap<UserId, MemberId[]>(readySetsMax) }
+    return { members, replacedVersion, untilMs, ready: new LruMap<UserId, MemberId[]>(readySetsMax) }
   }
 
   #save(): void {
@@ -70,9 +77,10 @@ export class EarlierSets {
     )
   }
 
-  /** Each once, without the present one. */
+  /** Each once, without the present one; none when they do not matter any more. */
   of(user: UserId, present: readonly MemberId[]): MemberId[][] {
     this.#forgetOld()
+    if (this.areSettled) return []
     const seen = this.#lists.map((list) => this.#setBy(list, user))
     const distinct = new Map([...seen, ...(this.#heard.peek(user) ?? [])].map((set) => [nameOf(set), set]))
     distinct.delete(nameOf(present))
@@ -87,6 +95,20 @@ export class EarlierSets {
     this.#save()
   }
 
+  /** All that was acknowledged before this members version is in the sets by it (cart-settling.ts). */
+  settle(version: LogIndex): void {
+    this.#settledVersion = Math.max(this.#settledVersion, version)
+    const left = this.#lists.filter(({ replacedVersion }) => replacedVersion > this.#settledVersion)
+    if (left.length === this.#lists.length) return
+    this.#lists = left
+    this.#save()
+  }
+
+  /** The present sets have everything: no older copy is needed, whatever is noted or heard of one. */
+  get areSettled(): boolean {
+    return this.#settledVersion >= this.#presentVersion
+  }
+
   #setBy({ members, ready }: EarlierList, user: UserId): MemberId[] {
     const known = ready.peek(user)
     if (known !== undefined) return known
@@ -97,7 +119,7 @@ export class EarlierSets {
 
   /** Who answered for a cart knows of sets that were before this node came: somebody in them may have more. */
   heard(user: UserId, sets: readonly (readonly MemberId[])[]): void {
-    if (sets.length === 0) return
+    if (sets.length === 0 || this.areSettled) return
     const all = [...(this.#heard.peek(user) ?? []), ...sets]
     const distinct = new Map(all.map((set) => [nameOf(set), [...set]]))
     this.#heard.set(user, [...distinct.values()].slice(-earlierSetsMax))

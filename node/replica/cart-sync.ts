@@ -7,12 +7,13 @@
  */
 import { missingAt } from '../core/carts.ts'
 import { isFault } from '../faults.ts'
-import type { MemberId, UserId } from '../ids.ts'
+import type { LogIndex, MemberId, UserId } from '../ids.ts'
 import type { CartAck, CartItem } from '../messages.ts'
 import { cartsPerMessageMax, frameSizeBytesMax } from '../messages.ts'
 import type { CancelTimer } from '../ports.ts'
 import type { DirtyCart, DirtyCarts } from './cart-dirty.ts'
 import type { Replication } from './cart-replication.ts'
+import { Settling } from './cart-settling.ts'
 import type { CartShelf } from './cart-shelf.ts'
 import type { Context, RequestHandlers } from './context.ts'
 import type { Homes } from './homes.ts'
@@ -42,10 +43,12 @@ export class CartSync {
   readonly #reportUndecided: (user: UserId) => void
   /** Who has something that this node lacks. */
   readonly #differing = new Map<UserId, Set<MemberId>>()
+  readonly settling: Settling
   readonly #timers = new Map<'turn' | 'scan' | 'settled', CancelTimer>()
   #stopped = false
   #isScanning = false
   #mustScanAgain = false
+  readonly #createdAtMs: number
 
   constructor(
     context: Context,
@@ -61,6 +64,8 @@ export class CartSync {
     this.#dirty = dirty
     this.#replication = replication
     this.#reportUndecided = reportUndecided
+    this.settling = new Settling(context, homes, dirty)
+    this.#createdAtMs = context.clock.monotonicMs()
   }
 
   start(): void {
@@ -136,18 +141,22 @@ export class CartSync {
       return
     }
     this.#isScanning = true
-    this.#scanPage(null)
+    const { clock, members } = this.#context
+    const isPresenceSettled = clock.monotonicMs() - this.#createdAtMs >= presenceSettledAfterMs
+    this.#scanPage(null, isPresenceSettled ? members.version() : 0)
   }
 
-  #scanPage(after: UserId | null): void {
+  /** `version`: that of the members when the scan began; 0 when it was not known yet who lives. */
+  #scanPage(after: UserId | null, version: LogIndex): void {
     const users = this.#context.stores.local.cartUsers(after, scanPageMax)
     for (const user of users) this.#lookAt(user)
     const last = users.at(-1)
     if (last !== undefined && users.length === scanPageMax) {
-      this.#later('scan', scanDelayMs, () => this.#scanPage(last))
+      this.#later('scan', scanDelayMs, () => this.#scanPage(last, version))
       return
     }
     this.#isScanning = false
+    this.settling.scanned(version)
     if (!this.#mustScanAgain) return
     this.#mustScanAgain = false
     this.#later('scan', scanDelayMs, () => this.scan())
@@ -175,6 +184,7 @@ export class CartSync {
       await this.handOver(batch)
     await Promise.all(due.filter(({ role }) => role === 'bystander').map(({ user }) => this.#bringHome(user)))
     await this.#shelf.writeDelivery()
+    this.settling.turn()
   }
 
   /** A bystander has something that home, or the keeper while home is dead, is not known to have. */

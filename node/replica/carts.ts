@@ -23,7 +23,7 @@ import { CartShelf } from './cart-shelf.ts'
 import { SoldNotices } from './cart-sold.ts'
 import { CartSync } from './cart-sync.ts'
 import { CartViews, completeAt } from './cart-view.ts'
-import type { CartsView, Context, Decision, RequestHandlers } from './context.ts'
+import type { CartsView, Context, Decision, PlacementVersions, RequestHandlers } from './context.ts'
 import type { Homes } from './homes.ts'
 import { Keeper } from './keeper.ts'
 import { Takeover } from './takeover.ts'
@@ -138,11 +138,12 @@ export class CartService implements Carts, CartsView {
   }
 
   /** Carts on the own disk, and of those that this node looks after: not everywhere yet, on too few disks, since when. */
-  counts(): DirtyCounts & { held: number } {
+  counts(): DirtyCounts & PlacementVersions & { held: number } {
     const counts = this.#dirty.counts()
     // Also what another member has and this one is about to fetch, and what has not followed a guest to its account.
     const undelivered = counts.undelivered + this.#sync.differing + this.#guests.waiting
-    return { ...counts, undelivered, held: this.#context.stores.local.cartCount() }
+    const held = this.#context.stores.local.cartCount()
+    return { ...counts, ...this.#sync.settling.versions(), undelivered, held }
   }
 
   /** Called after each change of a cart at its home. */

@@ -80,7 +80,13 @@ export interface MembersView {
   onChange(listener: () => void): void
 }
 
-export type PresenceInfo = {
+/** Members versions up to which a member's carts are in their sets (cart-settling.ts); 0 when it does not say. */
+export type PlacementVersions = {
+  readonly placedVersion: LogIndex
+  readonly settledVersion: LogIndex
+}
+
+export type PresenceInfo = PlacementVersions & {
   readonly member: MemberId
   readonly draining: boolean
   readonly users: number

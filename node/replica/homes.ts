@@ -120,13 +120,19 @@ export class Homes implements HomesView {
     return this.earlier.of(user, this.serverSet(user))
   }
 
+  /** Where older copies may be: those sets, and what was noted with the user's record. */
+  olderCopies(user: UserId): MemberId[][] {
+    const noted = this.earlier.areSettled ? [] : (this.sessions.get(user)?.previousMembers ?? [])
+    return [...this.earlierSets(user), ...(noted.length > 0 ? [noted] : [])]
+  }
+
   /** True when the list has changed since the last look. */
   #refreshSets(): boolean {
     const { members } = this.#context
     if (members.version() === this.#setsVersion) return false
     this.#setsVersion = members.version()
     this.#members = [...members.list()]
-    if (this.#members.length > 0) this.earlier.setPresent(this.#members)
+    if (this.#members.length > 0) this.earlier.setPresent(this.#members, this.#setsVersion)
     this.#sets.clear()
     return true
   }

@@ -235,6 +235,8 @@ function infoOf(message: GossipMessage<'presence'>, heardAtMs: number): Presence
     underReplicatedCarts: message.underReplicatedCarts,
     oldestUndeliveredMs: message.oldestUndeliveredMs ?? 0,
     oldestUnderReplicatedMs: message.oldestUnderReplicatedMs ?? 0,
+    placedVersion: message.placedVersion ?? 0,
+    settledVersion: message.settledVersion ?? 0,
     loadPercent: message.loadPercent,
     catalogVersion: message.catalogVersion,
     catalogDigest: message.catalogDigest as Digest,

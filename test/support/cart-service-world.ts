@@ -184,6 +184,7 @@ export class CartWorld {
 
   #presence(id: MemberId): PresenceInfo {
     const node = this.nodes.find((one) => one.id === id)
+    const said = node?.isUp === true ? node.carts.counts() : this.#gossip.get(id)
     return {
       member: id,
       draining: this.records.find((record) => record.id === id)?.draining ?? false,
@@ -193,6 +194,8 @@ export class CartWorld {
       underReplicatedCarts: 0,
       oldestUndeliveredMs: 0,
       oldestUnderReplicatedMs: 0,
+      placedVersion: said?.placedVersion ?? 0,
+      settledVersion: said?.settledVersion ?? 0,
       loadPercent: this.loadPercents.get(node?.name ?? '') ?? 0,
       catalogVersion: 1,
       catalogDigest: '0'.repeat(64) as PresenceInfo['catalogDigest'],

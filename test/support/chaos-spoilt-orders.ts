@@ -155,6 +155,15 @@ export const orderFaults: Bad[] = [
 
 export const cartFaults: Bad[] = [
   {
+    what: 'a node that names another one as home calls the cart complete',
+    promise: 'P5',
+    words: /calls the cart complete, and names/,
+    spoil: replaceOne(
+      isAttempt(({ outcome, answered }) => outcome === 'ok' && answered.cart?.complete === true),
+      (line) => ({ ...line, server: 'n9' }),
+    ),
+  },
+  {
     what: 'an acknowledged addition is missing at the next look',
     promise: 'P5',
     words: /at least \d+ were acknowledged/,

@@ -116,7 +116,7 @@ describe('takeover', () => {
     expect(world.scheduler.nowMs - beganAtMs).toBeLessThan(300)
   })
 
-  test('too few answers: served after two seconds, not complete, and complete when one of them is back', async () => {
+  test('too few answers: served after a second, not complete, and complete when one of them is back', async () => {
     world = new CartWorld(3)
     const user = world.guest()
     const { node } = await world.add(user, world.node('n1'))
@@ -129,9 +129,9 @@ describe('takeover', () => {
     third.crash()
     next.start()
     const beganAtMs = world.scheduler.nowMs
-    const view = await world.run(world.follow(user, next).then(() => next.carts.view(user)))
-    expect(view).toMatchObject({ complete: false, total: 1_000 })
-    expect(world.scheduler.nowMs - beganAtMs).toBeLessThan(2_100)
+    await world.follow(user, next)
+    expect(await world.run(next.carts.view(user))).toMatchObject({ complete: false, total: 1_000 })
+    expect(world.scheduler.nowMs - beganAtMs).toBeLessThan(1_100)
     expect(next.context.counters.value('takeovers_incomplete_total')).toBe(1)
     third.start()
     expect(await world.until(() => next.carts.localView(user)?.complete === true, 20_000)).toBe(true)

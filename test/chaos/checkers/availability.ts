@@ -112,8 +112,8 @@ function cartsInTime(history: History, timeline: Timeline): Violation[] {
   return [{ promise: 'progress', text, atMs: late[0]?.returnedMs ?? 0 }]
 }
 
-/** What is told of a cart once all of it is known: it is empty, or not the one agreed to. */
-const cartRefusals: ReadonlySet<string | null> = new Set(['cart-changed', 'empty-cart'])
+/** What is told of a cart once all of it is known: it is empty, not the one agreed to, or costs something else. */
+const cartRefusals: ReadonlySet<string | null> = new Set(['cart-changed', 'empty-cart', 'price-changed'])
 
 /**
  * When it was answered. Who orders what is not in the cart is refused only when nothing of it can be missing; until then
@@ -123,6 +123,13 @@ function answeredMs({ last, attempts, returnedMs }: Operation): number {
   if (!cartRefusals.has(last.problem)) return returnedMs
   const told = attempts.find(({ answered }) => answered.detail?.startsWith('not all of the cart is known'))
   return told?.returnedMs ?? returnedMs
+}
+
+/** Spent with nodes that could not answer: how long a shopper waits for one of those is the shopper's affair. */
+function askedInVainMs(timeline: Timeline, { attempts }: Operation, sinceMs: number): number {
+  return attempts
+    .filter(({ node, calledMs, returnedMs }) => !timeline.isServing(node, calledMs, returnedMs))
+    .reduce((sum, { calledMs, returnedMs }) => sum + Math.max(0, returnedMs - Math.max(calledMs, sinceMs)), 0)
 }
 
 /** Orders that were not accepted in time, each with what it took since it could have been. */
@@ -135,7 +142,8 @@ export function lateOrders(history: History, timeline: Timeline): { operation: O
     const calmMs = timeline.calmMajoritySince(returnedMs)
     // The home must be there as well: at most one node is broken.
     if (calmMs === null || !timeline.hasAtMostBroken(1, Math.max(calledMs, calmMs), returnedMs)) return []
-    const sinceMs = Math.max(calledMs, calmMs)
+    const beganMs = Math.max(calledMs, calmMs)
+    const sinceMs = beganMs + askedInVainMs(timeline, operation, beganMs)
     if (!isLate(history, { returnedMs }, sinceMs, limitMs)) return []
     return [{ operation, tookMs: returnedMs - sinceMs }]
   })

@@ -21,6 +21,11 @@ const twoHomesMs = 15_000
 type Removal = ReturnType<CartModel['ending']>
 type Asking = { readonly id: string; readonly operation: Operation }
 
+/** Who gave the answer: with a change it may be a home that is none any more. */
+function serverOf({ answered, attempts }: Operation): string {
+  return attempts.find(({ outcome }) => outcome === 'ok')?.server ?? answered.cart?.home ?? ''
+}
+
 /** One client: a guest, then perhaps an account, one thing after the other. */
 class Replay {
   readonly #name: string
@@ -115,8 +120,13 @@ class Replay {
     this.#see(operation, answered.cart)
   }
 
-  #stamp({ answered, calledMs, returnedMs }: Operation): Stamp {
+  #stamp(operation: Operation): Stamp {
+    const { answered, calledMs, returnedMs } = operation
     const home = answered.cart?.home ?? ''
+    const strong = (answered.acks ?? 0) >= 2
+    const server = serverOf(operation)
+    // Made by a home that heard of another one before it answered: one of two homes at once, and not the one it names.
+    if (server !== home) return { epoch: this.#epoch, node: server as NodeName, atMs: returnedMs, strong }
     if (home !== this.#home) {
       this.#epoch += 1
       const wasDisturbed = this.#timeline.wasDisturbed(this.#lastMs - twoHomesMs, returnedMs)
@@ -124,12 +134,7 @@ class Replay {
       this.#home = home
     }
     this.#lastMs = returnedMs
-    return {
-      epoch: this.#epoch,
-      node: home as NodeName,
-      atMs: returnedMs,
-      strong: (answered.acks ?? 0) >= 2,
-    }
+    return { epoch: this.#epoch, node: home as NodeName, atMs: returnedMs, strong }
   }
 
   #see(operation: Operation, cart: CartSeen | undefined): void {
@@ -140,6 +145,10 @@ class Replay {
     // A change is answered with what it made; a view with what was there when it was asked for.
     const view = { epoch, node, complete: cart.complete, askedAtMs: isChange ? returnedMs : calledMs }
     const what = `operation ${number} of ${this.#name}`
+    if (cart.complete && node !== cart.home) {
+      const text = `${what}: ${node} calls the cart complete, and names ${cart.home} as its home`
+      this.#found.push({ promise: 'P5', text, atMs: returnedMs })
+    }
     this.#compare(asked.user, cart, returnedMs, what, (model, sku) => model.bounds(sku, view))
   }
 

@@ -141,7 +141,7 @@ export class Presence implements PresenceView {
     seen.sequence = message.sequence
     seen.stopping = message.stopping
     seen.heardAtMs = this.#options.clock.monotonicMs()
-    seen.info = infoOf(message, seen.heardAtMs)
+    seen.info = infoOf(message, seen.heardAtMs, seen.info)
     this.#set(from, seen, !message.stopping)
     return 'accept'
   }
@@ -225,7 +225,11 @@ export class Presence implements PresenceView {
   }
 }
 
-function infoOf(message: GossipMessage<'presence'>, heardAtMs: number): PresenceInfo {
+function infoOf(
+  message: GossipMessage<'presence'>,
+  heardAtMs: number,
+  before: PresenceInfo | null,
+): PresenceInfo {
   return {
     member: message.member,
     draining: message.draining,
@@ -235,8 +239,9 @@ function infoOf(message: GossipMessage<'presence'>, heardAtMs: number): Presence
     underReplicatedCarts: message.underReplicatedCarts,
     oldestUndeliveredMs: message.oldestUndeliveredMs ?? 0,
     oldestUnderReplicatedMs: message.oldestUnderReplicatedMs ?? 0,
-    placedVersion: message.placedVersion ?? 0,
-    settledVersion: message.settledVersion ?? 0,
+    // What an earlier life of the same disk brought to its place is there; the new one has not looked yet.
+    placedVersion: Math.max(message.placedVersion ?? 0, before?.placedVersion ?? 0),
+    settledVersion: Math.max(message.settledVersion ?? 0, before?.settledVersion ?? 0),
     loadPercent: message.loadPercent,
     catalogVersion: message.catalogVersion,
     catalogDigest: message.catalogDigest as Digest,

@@ -13,6 +13,7 @@ import type { CommandId } from '../../node/ids.ts'
 import type { CatalogVersionRecord } from '../../node/messages.ts'
 import type { Tables } from '../../node/ports.ts'
 import type * as CartReplication from '../../node/replica/cart-replication.ts'
+import type * as CartSets from '../../node/replica/cart-sets.ts'
 import type * as CatalogFeed from '../../node/replica/catalog-feed.ts'
 import type * as Consensus from '../../node/replica/consensus.ts'
 import type * as LogClient from '../../node/replica/log-client.ts'
@@ -320,6 +321,21 @@ const cartVariants: Variant[] = [
       replace<typeof Takeover>('node/replica/takeover.ts', (real) => ({
         Takeover: class extends real.Takeover {
           override async pull(): Promise<boolean> {
+            return true
+          }
+        },
+      })),
+    ],
+  },
+  {
+    name: 'the sets before a change of members are not asked',
+    shownBy: /P5|P6/,
+    firstSeed: 93,
+    seedsMax: 40,
+    replacements: [
+      replace<typeof CartSets>('node/replica/cart-sets.ts', (real) => ({
+        EarlierSets: class extends real.EarlierSets {
+          override get areSettled(): boolean {
             return true
           }
         },

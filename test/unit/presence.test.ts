@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { MemberId } from '../../node/ids.ts'
 import type { GossipMessage } from '../../node/messages.ts'
 import type { PeerInfo } from '../../node/ports.ts'
+import type { PlacementVersions } from '../../node/replica/context.ts'
 import { Presence, type PresenceOptions } from '../../node/replica/presence.ts'
 import { Scheduler, SimClock } from '../sim/scheduler.ts'
 
@@ -50,7 +51,7 @@ class View {
     }
   }
 
-  say(what: { starts: number; sequence: number }): string {
+  say(what: { starts: number; sequence: number } & Partial<PlacementVersions>): string {
     const message = {
       ...quiet,
       ...what,
@@ -89,4 +90,14 @@ test('a silent member is dead after three missed beats', async () => {
   expect(view.presence.alive(other)).toBe(true)
   await view.scheduler.runFor(2000)
   expect(view.presence.alive(other)).toBe(false)
+})
+
+test('what a member brought to its place stays so in its next life, which has not looked yet', async () => {
+  const view = new View()
+  await view.life(1, 1)
+  expect(view.presence.get(other)).toMatchObject({ placedVersion: 0, settledVersion: 0 })
+  view.say({ starts: 1, sequence: 2, placedVersion: 7, settledVersion: 5 })
+  view.say({ starts: 2, sequence: 1, placedVersion: 0, settledVersion: 0 })
+  expect(view.presence.get(other)).toMatchObject({ placedVersion: 7, settledVersion: 5 })
+  view.presence.stop()
 })

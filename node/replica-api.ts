@@ -161,6 +161,8 @@ export interface CatalogReads {
   generation(): number
   currency(): string
   productJson(handle: Handle): string | null
+  /** The product as this version left it; null if the version did not change it, deleted it, or is not here (any more). */
+  productAt(handle: Handle, version: number): string | null
   products(query: ProductQuery): ProductPage
   facets(query: ProductQuery): ProductFacets
   categories(): { name: string; count: number }[]

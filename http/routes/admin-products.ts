@@ -49,27 +49,36 @@ function commandIdOf(context: Context, change: ProductChange): CommandId | undef
   return parseCommandId(`product:${createHash('sha256').update(content).digest('hex')}`)
 }
 
+/** `version`: that of the catalog after it. */
+type Changed = ProductOutcome & { readonly version: number }
+
 /** One change through the log under the administrator's name. Faults of its rejection; `id` makes a repeat one change. */
 export async function runChange(
   shop: Shop,
   change: ProductChange,
   by: string,
   id?: CommandId,
-): Promise<ProductOutcome> {
-  const result = await shop.replica.catalog.change([change], by, id)
-  const outcome = result.outcomes[0]
+): Promise<Changed> {
+  const { outcomes, version } = await shop.replica.catalog.change([change], by, id)
+  const outcome = outcomes[0]
   if (outcome === undefined) throw new Error('a change has no outcome')
-  if (outcome.outcome !== 'rejected') return outcome
+  if (outcome.outcome !== 'rejected') return { ...outcome, version }
   throw new Fault(outcome.code ?? 'invalid-request', outcome.reason ?? 'the change was rejected')
 }
 
-async function run(shop: Shop, context: Context, change: ProductChange): Promise<ProductOutcome> {
+async function run(shop: Shop, context: Context, change: ProductChange): Promise<Changed> {
   return await runChange(shop, change, shop.gate.adminName(context), commandIdOf(context, change))
 }
 
-function changedProduct(shop: Shop, context: Context, handle: Handle): Response {
-  const text = shop.replica.catalog.productJson(handle)
-  if (text === null) throw new Fault('conflict', 'the product was deleted meanwhile')
+/**
+ * The product as the change left it, whatever others made of it since: it was done, and a refusal would say that it was
+ * not (API.md, "Outcome rule").
+ */
+function changedProduct(shop: Shop, context: Context, handle: Handle, { version }: Changed): Response {
+  const { catalog } = shop.replica
+  const text = catalog.productAt(handle, version) ?? catalog.productJson(handle)
+  if (text === null || catalog.version() < version)
+    throw new Fault('outcome-unknown', `changed by version ${version}, which this node can not show`)
   return productAnswer(shop, context, text)
 }
 
@@ -149,8 +158,8 @@ function putRoute(shop: Shop): void {
       requireHandle(handle, body.handle)
       const ifMatch = preconditionOf(context, shop.replica.catalog.productJson(handle))
       const change: ProductChange = { op: 'replace', handle, fields: fieldsOf(body) }
-      await run(shop, context, ifMatch === undefined ? change : { ...change, ifMatch })
-      return changedProduct(shop, context, handle)
+      const changed = await run(shop, context, ifMatch === undefined ? change : { ...change, ifMatch })
+      return changedProduct(shop, context, handle, changed)
     },
   )
 }
@@ -180,12 +189,11 @@ function patchRoute(shop: Shop): void {
       const patch = await readJson(context, productPatchBody, { sizeBytesMax: productSizeBytesMax, types })
       requireHandle(handle, patch.handle)
       const given = preconditionOf(context, shop.replica.catalog.productJson(handle))
-      await run(shop, context, { op: 'merge', handle, fields: mergeOf(patch), ifMatch: given ?? '*' }).catch(
-        (error: unknown) => {
-          throw given === undefined ? missing(error) : error
-        },
-      )
-      return changedProduct(shop, context, handle)
+      const change: ProductChange = { op: 'merge', handle, fields: mergeOf(patch), ifMatch: given ?? '*' }
+      const changed = await run(shop, context, change).catch((error: unknown) => {
+        throw given === undefined ? missing(error) : error
+      })
+      return changedProduct(shop, context, handle, changed)
     },
   )
 }

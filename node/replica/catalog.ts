@@ -75,6 +75,12 @@ export class Catalog implements CatalogReads, CatalogWrites {
     return this.#options.shop.productJson(handle)
   }
 
+  productAt(handle: Handle, version: number): string | null {
+    const record = this.#options.shop.versionsAfter(version - 1, 1)?.[0]
+    const product = record?.changes.find((change) => change.handle === handle)?.product ?? null
+    return product === null ? null : JSON.stringify(product)
+  }
+
   products(query: ProductQuery): ProductPage {
     return this.#options.shop.products(query)
   }

@@ -25,6 +25,8 @@ import type { FakeWorld } from './fake-world.ts'
 
 export class FakeCatalog implements CatalogReads, CatalogWrites {
   readonly #world: FakeWorld
+  /** As each version left the products that it changed, by version and handle. */
+  readonly #made = new Map<string, string>()
   constructor(world: FakeWorld) {
     this.#world = world
   }
@@ -38,6 +40,9 @@ export class FakeCatalog implements CatalogReads, CatalogWrites {
   productJson(handle: Handle): string | null {
     const product = this.#world.products.get(handle)
     return product === undefined ? null : JSON.stringify(product)
+  }
+  productAt(handle: Handle, version: number): string | null {
+    return this.#made.get(`${version} ${handle}`) ?? null
   }
   products(query: ProductQuery): ProductPage {
     const found = [...this.#world.products.values()].filter((product) => fits(product, query))
@@ -96,6 +101,11 @@ export class FakeCatalog implements CatalogReads, CatalogWrites {
     const before = new Map(this.#world.products)
     const result = this.#apply(changes, this.#world.products)
     this.#world.history.unshift(...this.#history(before, this.#world.products, result, by))
+    for (const { handle } of result.outcomes) {
+      const product = this.#world.products.get(handle as Handle)
+      if (product?.catalogVersion === result.version)
+        this.#made.set(`${result.version} ${handle}`, JSON.stringify(product))
+    }
     if (id !== undefined) this.#world.results.set(id, result)
     return result
   }

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import type { ProductChange } from '../../node/commands.ts'
+import type { Handle } from '../../node/ids.ts'
 import { ask, asAdmin, fakeShop, lamp, shirt, stock } from '../support/http-door.ts'
 
 async function shop() {
@@ -157,6 +159,31 @@ describe('administration of products', () => {
     expect(drafts.json['items']?.map((product) => product['handle'])).toEqual(['secret'])
     expect((await ask(door, '/api/admin/products?status=sold', { headers: asAdmin })).status).toBe(400)
     expect((await ask(door, '/api/admin/products/secret', { headers: asAdmin })).status).toBe(200)
+  })
+
+  test('a change is answered with what it made, whoever deleted the product or changed it again meanwhile', async () => {
+    const { door } = await shop()
+    const { catalog } = door.replica
+    const change = catalog.change.bind(catalog)
+    const put = async (title: string) => {
+      const json = { ...lamp, title }
+      return await ask(door, '/api/admin/products/lamp', { method: 'PUT', headers: asAdmin, json })
+    }
+    const thenBy = (next: ProductChange): void => {
+      catalog.change = async (...given) => {
+        const result = await change(...given)
+        await change([next], 'another')
+        return result
+      }
+    }
+    thenBy({ op: 'merge', handle: 'lamp' as Handle, fields: { title: 'Theirs' } })
+    const first = await put('Mine')
+    expect([first.status, first.json['title'], first.headers.get('etag')]).toEqual([200, 'Mine', '"4"'])
+    thenBy({ op: 'delete', handle: 'lamp' as Handle })
+    const second = await put('Mine again')
+    expect([second.status, second.json['title']]).toEqual([200, 'Mine again'])
+    catalog.productAt = () => null
+    expect((await put('Mine, long ago')).status).toBe(504)
   })
 
   test('PUT creates with defaults and replaces; If-Match and If-None-Match are honoured', async () => {

@@ -172,7 +172,7 @@ function accountRoutes(shop: Shop): void {
       auth: 'nobody',
       body: { media: { 'application/json': accountBody }, required: true },
       answers: { 201: sessionDocument },
-      problems: ['email-taken', 'too-many-requests', 'no-primary', 'outcome-unknown', 'no-home'],
+      problems: ['email-taken', 'too-many-requests', 'no-primary', 'outcome-unknown'],
     },
     async (context) => {
       const key = idempotencyKey(context)

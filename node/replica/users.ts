@@ -96,7 +96,7 @@ export class UserService implements Users {
 
   // ---------------------------------------------------------------- accounts
 
-  /** Faults: `email-taken`, `no-primary`, `outcome-unknown`, `no-home`. A retry with the same `id` gets the same account. */
+  /** Faults: `email-taken`, `no-primary`, `outcome-unknown`. A retry with the same `id` gets the same account. */
   async register(input: Parameters<Users['register']>[0]): Promise<NewSession> {
     const { clock, random, hasher, log } = this.#context
     const email = normalEmail(input.email)
@@ -115,7 +115,13 @@ export class UserService implements Users {
     const value = await log.run(id, { kind: 'account.create', account }, { waitLocal: true })
     const user = parseUserId((value as { user: unknown }).user)
     const info = userInfo({ ...account, id: user })
-    return await this.#session(info, input.guest)
+    try {
+      return await this.#session(info, input.guest)
+    } catch (error) {
+      if (!isFault(error)) throw error
+      // The account is there; a refusal would say that it is not (API.md, "Outcome rule").
+      throw new Fault('outcome-unknown', 'the account was made, and has no home yet', {}, { cause: error })
+    }
   }
 
   /** Fault `unauthorized`, with one message for a wrong address and a wrong password. */

@@ -87,6 +87,17 @@ describe('accounts', () => {
     expect((await world.run(users.register(input))).user).toEqual(first.user)
   })
 
+  test('that were made and found no home are no refusal: a retry gets the same account', async () => {
+    const world = new OrderWorld(3)
+    const { users } = world.home()
+    const input = { email: 'ada@example.test', password, id: 'register-1' as CommandId }
+    world.homeFault = new Fault('no-home', 'nobody')
+    await expect(world.run(users.register(input))).rejects.toMatchObject({ code: 'outcome-unknown' })
+    world.homeFault = null
+    const { user } = await world.run(users.register(input))
+    expect((await world.run(users.logOn({ email: input.email, password }))).user).toEqual(user)
+  })
+
   test('what no log entry may hold never gets there', async () => {
     const world = new OrderWorld()
     const { users } = world.home()

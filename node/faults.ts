@@ -62,6 +62,15 @@ export function isFault(error: unknown): error is Fault {
   return error instanceof Fault
 }
 
+/**
+ * For what fails after something was done: a refusal would say that it was not, and never will be (API.md, "Outcome rule").
+ * `what` was done. Throws Fault `outcome-unknown` for a fault, anything else as it is.
+ */
+export function afterTheFact(what: string, error: unknown): never {
+  if (!isFault(error)) throw error
+  throw new Fault('outcome-unknown', `${what}; what should follow failed`, {}, { cause: error })
+}
+
 /** A broken invariant: a bug in Souk, never an input. The node that meets one must not go on as if nothing was. */
 export class InvariantError extends Error {
   override readonly name = 'InvariantError'

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { isFault } from '../../node/faults.ts'
+import { afterTheFact, isFault } from '../../node/faults.ts'
 import type { UserId } from '../../node/ids.ts'
 import { isGuest, parseCommandId } from '../../node/ids.ts'
 import type { Assignment, UserInfo } from '../../node/replica-api.ts'
@@ -238,7 +238,7 @@ function sessionRoutes(shop: Shop): void {
   )
 }
 
-const accountProblems = ['conflict', 'too-many-requests', 'no-primary', 'outcome-unknown', 'no-home'] as const
+const accountProblems = ['conflict', 'too-many-requests', 'no-primary', 'outcome-unknown'] as const
 
 function ownAccountRoutes(shop: Shop): void {
   define(
@@ -256,7 +256,10 @@ function ownAccountRoutes(shop: Shop): void {
     async (context) => {
       const { user } = shop.gate.shopper(context).claims
       await changePassword(shop, context, user, await readJson(context, passwordBody))
-      return sessionAnswer(shop, 200, await shop.replica.users.describe(user))
+      const session = await shop.replica.users
+        .describe(user)
+        .catch((error: unknown) => afterTheFact('the password was changed', error))
+      return sessionAnswer(shop, 200, session)
     },
   )
   define(

@@ -8,7 +8,7 @@ import type { AccountRecord } from '../commands.ts'
 import { isExpiredGuest } from '../core/carts.ts'
 import { instantText } from '../core/apply/outcome.ts'
 import { backOffMs } from '../core/outbox.ts'
-import { Fault, assert, isFault } from '../faults.ts'
+import { afterTheFact, Fault, assert, isFault } from '../faults.ts'
 import { accountId, allSessionsOf, guestId, isGuest, parseUserId } from '../ids.ts'
 import type { UserId } from '../ids.ts'
 import type { GossipMessage, GossipVerdict } from '../messages.ts'
@@ -115,13 +115,9 @@ export class UserService implements Users {
     const value = await log.run(id, { kind: 'account.create', account }, { waitLocal: true })
     const user = parseUserId((value as { user: unknown }).user)
     const info = userInfo({ ...account, id: user })
-    try {
-      return await this.#session(info, input.guest)
-    } catch (error) {
-      if (!isFault(error)) throw error
-      // The account is there; a refusal would say that it is not (API.md, "Outcome rule").
-      throw new Fault('outcome-unknown', 'the account was made, and has no home yet', {}, { cause: error })
-    }
+    return await this.#session(info, input.guest).catch((error: unknown) =>
+      afterTheFact('the account was made', error),
+    )
   }
 
   /** Fault `unauthorized`, with one message for a wrong address and a wrong password. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { Fault } from '../../node/faults.ts'
 import type { FakeDoor, FakeShop } from '../support/http-door.ts'
 import { ask, asAdmin, fakeShop, guest, stock } from '../support/http-door.ts'
 
@@ -40,6 +41,17 @@ describe('sessions', () => {
     expect((await ask(n1, '/api/session', { token })).status).toBe(401)
     expect((await ask(n1, '/api/cart', { token })).status).toBe(401)
     expect((await ask(n1, '/api/session', { json: { email, password: 'wrong' } })).status).toBe(401)
+  })
+
+  test('a password that was changed is not refused, though there is no home to go on at', async () => {
+    const { n1 } = await shop()
+    const { email, password } = account
+    const token = String((await ask(n1, '/api/accounts', { json: account })).json['token'])
+    n1.replica.users.describe = () => Promise.reject(new Fault('no-home', 'nobody'))
+    const json = { current: password, password: 'battery staple' }
+    expect((await ask(n1, '/api/account/password', { method: 'PUT', token, json })).status).toBe(504)
+    const again = { email, password: 'battery staple' }
+    expect((await ask(n1, '/api/session', { json: again })).status).toBe(200)
   })
 
   test('a new password ends all other sessions; log-off everywhere ends all; erasing ends the account', async () => {

@@ -64,7 +64,10 @@ export class ReplicaLogClient implements LogClient {
 
   constructor(options: LogClientOptions) {
     this.#options = options
-    this.#reads = new VoterReads(options, () => this.#waitForPrimary(retryDelayMs))
+    this.#reads = new VoterReads(options, {
+      waitForPrimary: () => this.#waitForPrimary(retryDelayMs),
+      whilePrimary: (primary, answer) => this.#whilePrimary(primary, answer),
+    })
   }
 
   /** Reads that only voters answer; its handlers are this node's. */

@@ -14,17 +14,23 @@ import { noPrimary, withTimeout } from './waiting.ts'
 const queryAttemptTimeoutMs = 700
 const queryWaitMs = 3_000
 
+export type PrimaryWatch = {
+  /** Ends soon, or when the primary changed. */
+  waitForPrimary: () => Promise<void>
+  /** The answer; Fault `outcome-unknown` as soon as another primary is known than the one that is asked. */
+  whilePrimary: <T>(primary: MemberId, answer: Promise<T>) => Promise<T>
+}
+
 type IndexWaiter = { index: LogIndex; resolve: () => void }
 
 export class VoterReads {
   readonly #options: LogClientOptions
-  readonly #waitForPrimary: () => Promise<void>
+  readonly #primary: PrimaryWatch
   readonly #applyWaiters = new Set<IndexWaiter>()
 
-  /** `waitForPrimary` ends soon, or when the primary changed. */
-  constructor(options: LogClientOptions, waitForPrimary: () => Promise<void>) {
+  constructor(options: LogClientOptions, primary: PrimaryWatch) {
     this.#options = options
-    this.#waitForPrimary = waitForPrimary
+    this.#primary = primary
   }
 
   /** Everything through `index` is applied here. */
@@ -53,7 +59,7 @@ export class VoterReads {
           lastFault = error
         }
       }
-      await this.#waitForPrimary()
+      await this.#primary.waitForPrimary()
     }
     throw lastFault?.code === 'overloaded'
       ? lastFault
@@ -64,6 +70,9 @@ export class VoterReads {
     const { selfId, presence } = this.#options
     const voters = this.#options.voters()
     if (attempt === 0 && voters.includes(selfId)) return selfId
+    // Whom any other voter has to ask as well: one of them may be silent, and not be known to be.
+    const primary = this.#options.primaryHint()?.id
+    if (attempt % 2 === 1 && primary !== undefined && voters.includes(primary)) return primary
     const live = voters.filter((voter) => presence.alive(voter))
     const candidates = live.length > 0 ? live : voters
     if (candidates.length === 0) return null
@@ -74,7 +83,9 @@ export class VoterReads {
   async #queryAt(voter: MemberId, query: VoterQuery, current: boolean, timeoutMs: number): Promise<unknown> {
     if (voter === this.#options.selfId) return this.queryHere(query, current, timeoutMs)
     const request = { kind: 'voter-query', query, current } as const
-    const { value } = await this.#options.transport.request(voter, request, { timeoutMs })
+    const answer = this.#options.transport.request(voter, request, { timeoutMs })
+    const isPrimary = this.#options.primaryHint()?.id === voter
+    const { value } = await (isPrimary ? this.#primary.whilePrimary(voter, answer) : answer)
     return value
   }
 
@@ -96,7 +107,8 @@ export class VoterReads {
     if (this.#options.consensus().raft.role === 'primary') return this.#options.consensus().readIndex()
     const primary = this.#options.primaryHint()
     if (primary === null || primary.id === this.#options.selfId) throw noPrimary('there is no primary now')
-    const { index } = await this.#options.transport.request(primary.id, { kind: 'read-index' }, { timeoutMs })
+    const answer = this.#options.transport.request(primary.id, { kind: 'read-index' }, { timeoutMs })
+    const { index } = await this.#primary.whilePrimary(primary.id, answer)
     return index
   }
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { CommandBody } from '../../node/commands.ts'
 import { Fault } from '../../node/faults.ts'
-import type { CommandId, MemberId, Term } from '../../node/ids.ts'
+import type { CommandId, MemberId, OrderId, Term } from '../../node/ids.ts'
 import { Counters } from '../../node/replica/counters.ts'
 import { ReplicaLogClient } from '../../node/replica/log-client.ts'
 import type { LogClientOptions } from '../../node/replica/log-client.ts'
@@ -90,4 +90,38 @@ test('a query that no voter can answer is refused at once, as what it is', async
     code: 'invalid-request',
   })
   expect(clock.monotonicMs()).toBeLessThan(100)
+})
+
+test('a read does not wait for a silent primary once there is another, and asks that one', async () => {
+  const scheduler = new Scheduler()
+  const clock = new SimClock(scheduler)
+  let primary = 'silent'
+  const asked: string[] = []
+  const request = (to: string, _request: unknown, { timeoutMs }: { timeoutMs: number }): Promise<unknown> => {
+    asked.push(to)
+    if (to === 'new') return Promise.resolve({ value: 'the order' })
+    return new Promise((_resolve, reject) => {
+      clock.timer(timeoutMs, () => reject(new Fault('internal', 'no answer')))
+    })
+  }
+  const options = {
+    selfId: 'me' as MemberId,
+    clock,
+    transport: { request },
+    consensus: () => ({ raft: { role: 'follower' }, halted: null }),
+    primaryHint: () => ({ id: primary, term: 1 }),
+    voters: () => ['me', 'silent', 'new'],
+    presence: { alive: () => true },
+    random: { next: () => 0.5 },
+    followsLog: () => true,
+  } as unknown as LogClientOptions
+  const log = new ReplicaLogClient(options)
+  const reading = log.query({ kind: 'order', order: 'o1' as OrderId })
+  clock.timer(200, () => {
+    primary = 'new'
+    log.primaryChanged()
+  })
+  expect(await scheduler.settle(reading, 5_000)).toBe('the order')
+  expect(asked).toEqual(['silent', 'new'])
+  expect(scheduler.nowMs).toBeLessThan(300)
 })

@@ -32,6 +32,8 @@ export const frameSizeBytesMax = 8 * 1024 * 1024
 export const cartsPerMessageMax = 100
 /** Earlier server sets told of one user: joins come back to back when a cluster grows. */
 export const earlierSetsMax = 10
+/** Versions of one answer to a pull; versions of small products are far below its bound in bytes. */
+export const versionsPerPullMax = 1_000
 
 const index = z.int().min(0)
 const term = z.int().min(0)
@@ -239,7 +241,7 @@ export const peerResponseSchemas = {
   'catalog-digest': z.object({ digest: digestSchema.nullable(), isSound: z.boolean() }),
   'hand-over': z.object({ primary: memberIdSchema, term }),
   'catalog-pull': z.object({
-    versions: z.array(catalogVersionSchema).max(1_000),
+    versions: z.array(catalogVersionSchema).max(versionsPerPullMax),
     version: index,
     digest: digestSchema,
     /** The sender no longer has `afterVersion + 1`: take a snapshot. */

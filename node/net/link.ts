@@ -73,7 +73,7 @@ export class Link {
     this.lane = options.lane
     this.#pipe = options.pipe
     this.#host = options.host
-    this.#pending = new PendingRequests(options.host.clock)
+    this.#pending = new PendingRequests(options.host)
   }
 
   /** Both hellos were accepted. */

@@ -1,7 +1,7 @@
 /** Requests of this node that one link carries and that have no answer yet. */
 import { Fault, isFault } from '../faults.ts'
 import type { PeerFault, PeerRequest, PeerRequestKind, PeerRequestOf, PeerResponseOf } from '../messages.ts'
-import type { CancelTimer, Clock } from '../ports.ts'
+import type { CancelTimer, Clock, Logger } from '../ports.ts'
 import { faultFromWire, parseAnswer } from './frames.ts'
 
 /** One slow peer must not hold this node's memory: more than a busy second's worth is refused. */
@@ -21,11 +21,13 @@ export function notSent(code: 'internal' | 'overloaded' | 'too-large', message: 
 
 export class PendingRequests {
   readonly #clock: Clock
+  readonly #logger: Logger
   readonly #pending = new Map<number, Pending>()
   #nextId = 1
 
-  constructor(clock: Clock) {
+  constructor({ clock, logger }: { readonly clock: Clock; readonly logger: Logger }) {
     this.#clock = clock
+    this.#logger = logger
   }
 
   get count(): number {
@@ -65,11 +67,15 @@ export class PendingRequests {
     const pending = this.#take(id)
     if (pending === null) return
     const parsed = parseAnswer(pending.kind, value)
-    if (parsed.ok) pending.resolve(parsed.value as never)
-    else
-      pending.reject(
-        new Fault('outcome-unknown', `the answer to ${pending.kind} is malformed: ${parsed.reason}`),
-      )
+    if (parsed.ok) {
+      pending.resolve(parsed.value as never)
+      return
+    }
+    // A member that was let in sends what no program of ours should: whoever asked goes elsewhere, and may never succeed.
+    this.#logger.warn({ request: pending.kind, reason: parsed.reason }, 'the answer of a peer is malformed')
+    pending.reject(
+      new Fault('outcome-unknown', `the answer to ${pending.kind} is malformed: ${parsed.reason}`),
+    )
   }
 
   failed(id: number, fault: PeerFault): void {

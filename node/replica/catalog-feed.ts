@@ -7,6 +7,7 @@ import { CatalogDivergence, applyVersion, decideFeed } from '../core/feed.ts'
 import { isFault } from '../faults.ts'
 import type { CatalogVersion, Digest, MemberId } from '../ids.ts'
 import type { CatalogVersionRecord, GossipVerdict, PeerRequestOf, PeerResponseOf } from '../messages.ts'
+import { versionsPerPullMax } from '../messages.ts'
 import type { CancelTimer, CatalogState, Clock, Logger, Random, ShopStore, Transport } from '../ports.ts'
 import type { Applied } from './applier.ts'
 import { CatalogAudit } from './catalog-audit.ts'
@@ -297,7 +298,8 @@ export class CatalogFeed {
     ): Promise<PeerResponseOf<'catalog-pull'>> => {
       const { version, digest } = this.#state
       const versions = this.#options.shop.versionsAfter(request.afterVersion, request.sizeBytesMax)
-      return { versions: versions ?? [], version, digest, tooOld: versions === null }
+      const page = (versions ?? []).slice(0, versionsPerPullMax)
+      return { versions: page, version, digest, tooOld: versions === null }
     },
   }
 }

@@ -130,6 +130,10 @@ describe('orders in time', () => {
     expect(lateIn([attempt(100, {}), attempt(5_000, refused)])).toBe(1)
     expect(lateIn([attempt(100, {}), attempt(4_000, lacking), attempt(5_000, refused)])).toBe(1)
     const placed = { outcome: 'ok', status: 201, problem: null } as const
+    expect(lateIn([attempt(100, {}), attempt(4_000, { problem: 'disk-full' }), attempt(5_000, placed)])).toBe(
+      0,
+    )
+    expect(lateIn([attempt(100, { problem: 'disk-full' }), attempt(5_000, placed)])).toBe(1)
     expect(lateIn([attempt(100, lacking), attempt(5_000, placed)])).toBe(1)
   })
 })

@@ -116,8 +116,8 @@ describe('orders in time', () => {
     answered: {},
     ...more,
   })
-  const lateIn = (attempts: Attempt[]): number => {
-    const history = new History([...began, ...attempts])
+  const lateIn = (attempts: Attempt[], more: HistoryLine[] = []): number => {
+    const history = new History([...began, ...more, ...attempts])
     return lateOrders(history, new Timeline(history)).length
   }
   const lacking = {
@@ -130,9 +130,9 @@ describe('orders in time', () => {
     expect(lateIn([attempt(100, {}), attempt(5_000, refused)])).toBe(1)
     expect(lateIn([attempt(100, {}), attempt(4_000, lacking), attempt(5_000, refused)])).toBe(1)
     const placed = { outcome: 'ok', status: 201, problem: null } as const
-    expect(lateIn([attempt(100, {}), attempt(4_000, { problem: 'disk-full' }), attempt(5_000, placed)])).toBe(
-      0,
-    )
+    const refusedFull = [attempt(100, {}), attempt(4_000, { problem: 'disk-full' }), attempt(5_000, placed)]
+    const full: HistoryLine = { type: 'node', node: 'n1', condition: 'full', atMs: 50 }
+    expect([lateIn(refusedFull), lateIn(refusedFull, [full])]).toEqual([1, 0])
     expect(lateIn([attempt(100, { problem: 'disk-full' }), attempt(5_000, placed)])).toBe(1)
     expect(lateIn([attempt(100, lacking), attempt(5_000, placed)])).toBe(1)
   })

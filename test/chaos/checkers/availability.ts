@@ -133,8 +133,11 @@ function askedInVainMs(timeline: Timeline, { attempts }: Operation, sinceMs: num
 }
 
 /** A home whose disk is full refuses what it can't write, at once, until there is space (issue "consensus", "Disk"). */
-function fullUntilMs({ attempts }: Operation): number {
-  return attempts.findLast(({ problem }) => problem === 'disk-full')?.returnedMs ?? Number.NEGATIVE_INFINITY
+function fullUntilMs({ nodes }: History, { attempts }: Operation): number {
+  const isFull = ({ server, calledMs }: Attempt): boolean =>
+    nodes.findLast(({ node, atMs }) => node === server && atMs <= calledMs)?.condition === 'full'
+  const refused = attempts.findLast((attempt) => attempt.problem === 'disk-full' && isFull(attempt))
+  return refused?.returnedMs ?? Number.NEGATIVE_INFINITY
 }
 
 /** Orders that were not accepted in time, each with what it took since it could have been. */
@@ -147,7 +150,7 @@ export function lateOrders(history: History, timeline: Timeline): { operation: O
     const calmMs = timeline.calmMajoritySince(returnedMs)
     // The home must be there as well: at most one node is broken.
     if (calmMs === null || !timeline.hasAtMostBroken(1, Math.max(calledMs, calmMs), returnedMs)) return []
-    const beganMs = Math.max(calledMs, calmMs, fullUntilMs(operation))
+    const beganMs = Math.max(calledMs, calmMs, fullUntilMs(history, operation))
     const sinceMs = beganMs + askedInVainMs(timeline, operation, beganMs)
     if (!isLate(history, { returnedMs }, sinceMs, limitMs)) return []
     return [{ operation, tookMs: returnedMs - sinceMs }]

@@ -1,6 +1,7 @@
 /**
  * All benchmarks, one after the other, each alone in a process of its own: `npm run bench`. Prints what each of them
- * prints, and writes one table, one JSON file and one chart of all. Give it an idle machine for about two hours.
+ * prints, and writes one table, one JSON file and one chart of all, and of a whole run the most telling rows into the
+ * README. Give it an idle machine for about two hours.
  * `--only NAME,…` runs some, `--quick` runs them for seconds (to see that they work), `--out DIR` (default `docs/bench`, or
  * `bench/results/part` with one of the others, which make no table to show). `--continue` goes on with the table in DIR, of
  * a run that was cut off: what it has is kept, and what is missing is run; with `--only`, those are run and replaced.
@@ -17,6 +18,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { placesOf, readRecord } from '../scripts/cluster/directory.ts'
 import { killNode } from '../scripts/cluster/process.ts'
+import { withHeadlines } from './headlines.ts'
 import { busyVariable, resultsVariable } from './kit.ts'
 import type { Result } from './kit.ts'
 import { plan } from './plan.ts'
@@ -131,6 +133,7 @@ async function run({ name, file, args, quick, timeoutMinutes }: Benchmark): Prom
 
 if (values.continue && values.quick) throw new Error('a quick pass makes no table to go on with')
 const out = resolve(values.out ?? fileURLToPath(new URL(outDefault, import.meta.url)))
+const readme = fileURLToPath(new URL('../README.md', import.meta.url))
 const { date, results: done } = values.continue
   ? earlierIn(out)
   : { date: new Date().toISOString(), results: [] }
@@ -147,6 +150,8 @@ for (const benchmark of benchmarks) {
   writeFileSync(join(out, 'bench.md'), markdownOf(all))
   writeFileSync(join(out, 'bench.json'), `${JSON.stringify(all, null, 2)}\n`)
   writeFileSync(join(out, 'bench.svg'), chartOf(all))
+  if (isWhole && values.out === undefined)
+    writeFileSync(readme, withHeadlines(readFileSync(readme, 'utf8'), results))
 }
 console.log(readFileSync(join(out, 'bench.md'), 'utf8'))
 console.error(`written to ${out}`)

@@ -24,12 +24,15 @@ export function withNew(
   return [...results.filter((result) => result.entry !== entry), ...more].sort((a, b) => place(a) - place(b))
 }
 
+/** As who wants to run it again names it. */
+const nameOf = ({ entry, bench }: Pick<Result, 'entry' | 'bench'>): string => entry ?? bench
+
 /** One line when all ran on the same machine with the same versions, else a line for each of them. */
 function machinesOf(results: readonly Result[]): string[] {
   const lines = new Map<string, string[]>()
-  for (const { bench, machine } of results) {
-    const line = machineLines(machine)[0] as string
-    lines.set(line, [...(lines.get(line) ?? []), bench])
+  for (const result of results) {
+    const line = machineLines(result.machine)[0] as string
+    lines.set(line, [...(lines.get(line) ?? []), nameOf(result)])
   }
   if (lines.size <= 1) return [...lines.keys()]
   return [...lines].map(([line, benches]) => `- ${benches.join(', ')}: ${line}`)
@@ -45,9 +48,9 @@ function datesOf(date: string, results: readonly Result[]): string {
 export function markdownOf({ date, isQuick, results, failures }: Run): string {
   const machines = machinesOf(results)
   const quick = '**A quick pass, which shows that everything works: none of these figures can be quoted.**'
-  const busy = results.filter(({ machine }) => machineLines(machine).length > 1).map(({ bench }) => bench)
-  const rows = results.flatMap(({ bench, measures }) =>
-    measures.map((measure) => [bench, ...withBaseline(measure)]),
+  const busy = results.filter(({ machine }) => machineLines(machine).length > 1).map(nameOf)
+  const rows = results.flatMap((result) =>
+    result.measures.map((measure) => [nameOf(result), ...withBaseline(measure)]),
   )
   const failed = failures.map(({ bench, reason }) => [
     bench,
@@ -55,7 +58,7 @@ export function markdownOf({ date, isQuick, results, failures }: Run): string {
     ...columns.slice(1).map(() => ''),
   ])
   const notes = results.flatMap((result) =>
-    result.notes.length === 0 ? [] : [`- ${result.bench} (${result.title}): ${result.notes.join(' ')}`],
+    result.notes.length === 0 ? [] : [`- ${nameOf(result)} (${result.title}): ${result.notes.join(' ')}`],
   )
   return [
     '# Benchmarks',
@@ -121,8 +124,11 @@ function bar(label: string, share: number, row: number): string {
 /** The chart of how much of each aim was reached: bars to the right of the line are better than the aim. */
 export function chartOf({ isQuick, results }: Run): string {
   const bars = results
-    .flatMap(({ bench, measures }) =>
-      measures.map((measure) => ({ label: `${bench}: ${measure.what}`, share: shareOfAim(measure) })),
+    .flatMap((result) =>
+      result.measures.map((measure) => ({
+        label: `${nameOf(result)}: ${measure.what}`,
+        share: shareOfAim(measure),
+      })),
     )
     .flatMap(({ label, share }) => (share === null ? [] : [{ label, share }]))
   const heightPx = topPx + bars.length * rowPx + 16

@@ -1,11 +1,14 @@
 /** What all benchmarks together are written as: one table, one chart (bench/summary.ts), and lines (bench/trend.ts). */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { withHeadlines } from '../../bench/headlines.ts'
 import { machine } from '../../bench/kit.ts'
 import type { Measure, Result } from '../../bench/kit.ts'
 import { plan } from '../../bench/plan.ts'
 import { chartOf, markdownOf, shareOfAim, withNew } from '../../bench/summary.ts'
 import { trendOf } from '../../bench/trend.ts'
-import { repositoryFiles } from '../support/sources.ts'
+import { repositoryFiles, root } from '../support/sources.ts'
 
 function resultOf(bench: string, measures: readonly Measure[], load = 0): Result {
   const withMedian = measures.map((measure) => ({ ...measure, median: measure.runs[0] ?? null }))
@@ -83,6 +86,30 @@ describe('a run that goes on with the table of an earlier one', () => {
     const markdown = markdownOf({ ...run, results: [log, elsewhere, soak] })
     expect(markdown).toContain('`npm run bench`, 2026-01-01 to 2026-01-03.')
     expect(markdown).toMatch(/^- log, soak: .*\n- carts: Other/mu)
+  })
+})
+
+describe('the rows in the README', () => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+
+  test('are those of the table', () => {
+    const { results } = JSON.parse(readFileSync(join(root, 'docs/bench/bench.json'), 'utf8')) as {
+      results: readonly Result[]
+    }
+    expect(withHeadlines(readme, results)).toBe(readme)
+  })
+
+  test('say how many aims were met, and replace those of an earlier run alone', () => {
+    const load = { ...orders, what: 'elections', aim: { least: 5_000 } }
+    const results = [{ ...resultOf('one', [orders, load]), entry: 'load' }]
+    const changed = withHeadlines(readme, results)
+    expect(changed).toContain('1 of 2 aims were met')
+    expect(changed).toContain('| load | elections | 1,000 a second | 4.00 ms | ≥ 5,000 | **no** | 0.50 × |')
+    expect(changed).not.toContain('| orders |')
+    expect(withHeadlines(changed, results)).toBe(changed)
+    const outside = (text: string): string => text.replace(/<!-- bench: begin[^]*<!-- bench: end -->/u, '')
+    expect(outside(changed)).toBe(outside(readme))
+    expect(() => withHeadlines('no marks', results)).toThrow('the README has no')
   })
 })
 

@@ -1,6 +1,8 @@
 /** What a message between two nodes must not cost: it is most of what the log spends on the network. */
+import crypto from 'node:crypto'
 import { YamuxStream } from '@libp2p/yamux/stream'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { GossipMessage } from '../../node/messages.ts'
 import { RealWorld, freePort } from '../contract/real-world.ts'
 import { RawPeer } from '../support/raw-peer.ts'
 import type { RawLane } from '../support/raw-peer.ts'
@@ -17,6 +19,7 @@ beforeEach(() => {
 })
 afterEach(async () => {
   vi.unstubAllGlobals()
+  vi.restoreAllMocks()
   await peer?.stop()
   peer = null
   await world.close()
@@ -90,4 +93,61 @@ test('no error is made to learn that no further message is here', async () => {
   for (let count = 0; count < 100; count += 1)
     await one.transport.request(other.id, { kind: 'read-index' }, { timeoutMs: 5_000 })
   expect(errors).toBeLessThan(10)
+})
+
+describe('gossip', () => {
+  const words = 40
+  let said = 0
+
+  function say(author: TestNode): number {
+    said += 1
+    author.transport.publish('revocations', { tokens: [{ id: author.name, expiresAtMs: said }] })
+    return said
+  }
+
+  const hasHeard = (node: TestNode, word: number): boolean =>
+    node.handlers.gossiped.some(
+      ({ message }) => (message as GossipMessage<'revocations'>).tokens[0]?.expiresAtMs === word,
+    )
+
+  /** One after the other says something, each when the word before has reached everybody. */
+  async function gossip(nodes: readonly TestNode[]): Promise<void> {
+    for (let count = 0; count < words; count += 1) {
+      const author = nodes[count % nodes.length] as TestNode
+      const word = say(author)
+      const heard = (): boolean => nodes.every((node) => node === author || hasHeard(node, word))
+      await world.until(heard, `word ${word} is heard`)
+    }
+  }
+
+  /** Until it is known who listens, what is said is lost. */
+  async function listening(count: number): Promise<TestNode[]> {
+    const nodes = await mesh(world, count)
+    let round = 0
+    await world.until(() => {
+      round += 1
+      if (round % 50 === 1) for (const node of nodes) say(node)
+      const heardFrom = (node: TestNode): number =>
+        new Set(node.handlers.gossiped.map(({ from }) => from)).size
+      return nodes.every((node) => heardFrom(node) === count - 1)
+    }, 'everybody hears everybody')
+    return nodes
+  }
+
+  test('opens its window again when half of it is used, too', async () => {
+    const nodes = await listening(2)
+    const updates = vi.spyOn(YamuxStream.prototype, 'handleWindowUpdate')
+    await gossip(nodes)
+    expect(updates.mock.calls.length).toBeLessThan(words / 2)
+  })
+
+  test('is verified once, however many copies of a message come', async () => {
+    const nodes = await listening(4)
+    const verified = vi.spyOn(crypto, 'verify')
+    await gossip(nodes)
+    const needed = words * (nodes.length - 1)
+    expect(verified.mock.calls.length).toBeGreaterThanOrEqual(needed)
+    // Two copies may come in one turn. Verifying each took 2.8 times as many.
+    expect(verified.mock.calls.length).toBeLessThan(needed * 1.5)
+  })
 })
